@@ -1,0 +1,1 @@
+//! Label tables into cohorts that are safe to split.

@@ -1,0 +1,1 @@
+//! Runs a checkpoint over images.

@@ -1,0 +1,1 @@
+//! Pure functions from scores and truths to numbers.

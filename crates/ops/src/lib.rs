@@ -1,0 +1,1 @@
+//! The differentiable operations that candle lacks or gets wrong, as candle custom ops.

@@ -1,0 +1,1 @@
+//! Synthetic chest radiographs whose best reachable AUROC is known.
