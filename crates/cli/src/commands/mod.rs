@@ -1,0 +1,22 @@
+//! One file a task: an `Args` struct (what can be typed) and `run` (the calls, and what is printed).
+
+pub(crate) mod doctor;
+
+/// How a task that did its work ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Nothing to complain about.
+    Done,
+    /// The work was done, and what it found asks for attention: the exit code says what
+    /// (3: leakage or faults stand, 7: a quality gate, 130 and 143: interrupted after a checkpoint).
+    Attention(u8),
+}
+
+impl Outcome {
+    pub(crate) fn exit_code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Attention(code) => code,
+        }
+    }
+}
