@@ -1,1 +1,48 @@
 //! The networks and their saved form.
+//!
+//! For training, inference and import: [`Network`] turns images into logits and hands its
+//! parameters to an optimizer; [`Checkpoint`] is a network on disk that describes itself and
+//! notices damage. Names, shapes and semantics of all tensors are PyTorch's, so weights travel
+//! both ways. Not here: data, losses, optimizers.
+//!
+//! ```
+//! use candle_core::{DType, Device, Tensor};
+//! use cxr_models::{Architecture, Checkpoint, CheckpointHeader, Mode, ModelConfig, Network};
+//!
+//! let config = ModelConfig::new(Architecture::XrayCnn, 2, 48, 32);
+//! let network = Network::new(&config, 7)?;
+//! let images = Tensor::ones((1, 3, 32, 48), DType::F32, &Device::Cpu)?;
+//! let logits = network.forward(&images, Mode::Eval)?;
+//! assert_eq!(logits.dims(), [1, 2]);
+//!
+//! let findings = vec!["Edema".to_owned(), "Hernia".to_owned()];
+//! let header = CheckpointHeader::new(config, findings, serde_json::json!({}));
+//! let bytes = Checkpoint::of(&network, header)?.to_bytes()?;
+//! let again = Checkpoint::from_bytes(&bytes)?.network()?;
+//! assert_eq!(again.weight_digest()?, network.weight_digest()?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod architecture;
+mod checkpoint;
+mod digest;
+mod fault;
+mod init;
+mod layer;
+mod network;
+mod numbers;
+mod resnet;
+mod summary;
+mod weights;
+mod xray_cnn;
+
+pub use architecture::{Architecture, INPUT_CHANNELS, ModelConfig};
+pub use checkpoint::{
+    Checkpoint, CheckpointFault, CheckpointFaultKind, CheckpointHeader, FORMAT_VERSION,
+    FindingsDiffer, SavedOperatingPoint, TrainingFacts,
+};
+pub use digest::digest_of_tensors;
+pub use fault::{ModelFault, TensorFault, TensorFaults};
+pub use network::{Mode, Network, tensor_specs};
+pub use summary::{LayerSummary, Summary};
+pub use weights::{TensorRole, TensorSpec};
