@@ -1,0 +1,280 @@
+//! Standard errors of AUROCs: DeLong's for independent radiographs, Obuchowski's for patients with
+//! several, and the mean's over findings.
+//!
+//! References: DeLong, DeLong & Clarke-Pearson 1988; Sun & Xu 2014 (placements by ranks,
+//! O(n log n)); Obuchowski 1997 (clusters). Deliberately not here: intervals ([`crate::Interval`])
+//! and tests between two models.
+
+use crate::summation::{as_f64, sum};
+use crate::{Ranking, Undefined};
+use std::collections::BTreeMap;
+
+/// Which radiographs belong to one patient: patients numbered from 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clusters {
+    of_row: Vec<usize>,
+    n_clusters: usize,
+}
+
+impl Clusters {
+    /// Groups rows by the patient's name.
+    pub fn by_name<S: AsRef<str>>(patients: &[S]) -> Self {
+        let mut numbers = BTreeMap::new();
+        let of_row = patients
+            .iter()
+            .map(|patient| {
+                let next = numbers.len();
+                *numbers.entry(patient.as_ref()).or_insert(next)
+            })
+            .collect();
+        Self {
+            of_row,
+            n_clusters: numbers.len(),
+        }
+    }
+
+    /// Patients.
+    pub fn n_clusters(&self) -> usize {
+        self.n_clusters
+    }
+
+    /// Rows.
+    pub fn n_rows(&self) -> usize {
+        self.of_row.len()
+    }
+
+    /// The patient of each of some rows; rows out of range are left out.
+    pub fn of_rows(&self, rows: &[usize]) -> Vec<usize> {
+        rows.iter()
+            .filter_map(|&row| self.of_row.get(row).copied())
+            .collect()
+    }
+}
+
+/// One finding's placement values: for a positive the share of negatives below it (V10), for a
+/// negative the share of positives above it (V01), ties one half. Both means are the AUROC.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placements {
+    values: Vec<f64>,
+    truths: Vec<bool>,
+    auroc: f64,
+    n_positives: usize,
+    n_negatives: usize,
+}
+
+impl Placements {
+    /// Placement values of ranked radiographs; the truths are those that were ranked.
+    ///
+    /// # Errors
+    /// One class only, no known label, or another number of truths.
+    pub fn of(ranking: &Ranking, truths: &[bool]) -> Result<Self, Undefined> {
+        if ranking.step_of().len() != truths.len() {
+            return Err(Undefined::UnequalLengths);
+        }
+        let (n_positives, n_negatives) = ranking.both_classes()?;
+        let mut positives_above = 0;
+        let of_step: Vec<(f64, f64)> = ranking
+            .steps()
+            .map(|(positives, negatives, below)| {
+                let v10 = as_f64(2 * below + negatives) / as_f64(2 * n_negatives);
+                let v01 = as_f64(2 * positives_above + positives) / as_f64(2 * n_positives);
+                positives_above += positives;
+                (v10, v01)
+            })
+            .collect();
+        let values = ranking.step_of().iter().zip(truths).map(|(&step, &truth)| {
+            let (v10, v01) = of_step[step];
+            if truth { v10 } else { v01 }
+        });
+        Ok(Self {
+            values: values.collect(),
+            truths: truths.to_vec(),
+            auroc: ranking.auroc()?,
+            n_positives,
+            n_negatives,
+        })
+    }
+
+    /// The AUROC.
+    pub fn auroc(&self) -> f64 {
+        self.auroc
+    }
+
+    /// V10 of each positive and V01 of each negative, in the order of the radiographs.
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// DeLong's standard error, for radiographs that are independent:
+    /// √(s²(V10)/m + s²(V01)/n).
+    ///
+    /// # Errors
+    /// [`Undefined::OnePositive`], [`Undefined::OneNegative`].
+    pub fn standard_error(&self) -> Result<f64, Undefined> {
+        match (self.n_positives, self.n_negatives) {
+            (1, _) => Err(Undefined::OnePositive),
+            (_, 1) => Err(Undefined::OneNegative),
+            (m, n) => Ok((self.mean_variance(true, m) + self.mean_variance(false, n)).sqrt()),
+        }
+    }
+
+    /// Obuchowski's standard error, for patients that are independent and have any number of
+    /// radiographs each. `patients[i]` is the patient of radiograph i (see [`Clusters::of_rows`]).
+    ///
+    /// # Errors
+    /// [`Undefined::PositivesOfOnePatient`], [`Undefined::NegativesOfOnePatient`],
+    /// [`Undefined::UnequalLengths`].
+    pub fn clustered_standard_error(&self, patients: &[usize]) -> Result<f64, Undefined> {
+        let deviations = self.deviations(patients)?;
+        let with = |has: fn(&Deviation) -> bool| deviations.values().filter(|d| has(d)).count();
+        let with_positives = with(|d| d.n_positives > 0);
+        let with_negatives = with(|d| d.n_negatives > 0);
+        if with_positives < 2 {
+            return Err(Undefined::PositivesOfOnePatient);
+        }
+        if with_negatives < 2 {
+            return Err(Undefined::NegativesOfOnePatient);
+        }
+        let (m, n) = (as_f64(self.n_positives), as_f64(self.n_negatives));
+        let over = |term: fn(&Deviation) -> f64| sum(deviations.values().map(term));
+        let s10 = unbiased(with_positives) / m * over(|d| d.positives.powi(2));
+        let s01 = unbiased(with_negatives) / n * over(|d| d.negatives.powi(2));
+        let s11 = unbiased(deviations.len()) * over(|d| d.positives * d.negatives);
+        Ok((s10 / m + s01 / n + 2.0 * s11 / (m * n)).max(0.0).sqrt())
+    }
+
+    /// Each patient's influence on the AUROC, (X10 − mθ)/m + (X01 − nθ)/n; they sum to 0.
+    ///
+    /// # Errors
+    /// [`Undefined::UnequalLengths`].
+    pub fn influence(&self, patients: &[usize]) -> Result<BTreeMap<usize, f64>, Undefined> {
+        let (m, n) = (as_f64(self.n_positives), as_f64(self.n_negatives));
+        let deviations = self.deviations(patients)?;
+        Ok(deviations
+            .into_iter()
+            .map(|(k, d)| (k, d.positives / m + d.negatives / n))
+            .collect())
+    }
+
+    /// Variance of the mean of V over one class of that many radiographs.
+    fn mean_variance(&self, class: bool, count: usize) -> f64 {
+        let of_class = self
+            .values
+            .iter()
+            .zip(&self.truths)
+            .filter(|&(_, &truth)| truth == class);
+        let squares = sum(of_class.map(|(value, _)| (value - self.auroc).powi(2)));
+        squares / as_f64(count - 1) / as_f64(count)
+    }
+
+    /// For each patient: Σ (V10 − θ) over its positives, Σ (V01 − θ) over its negatives.
+    fn deviations(&self, patients: &[usize]) -> Result<BTreeMap<usize, Deviation>, Undefined> {
+        if patients.len() != self.values.len() {
+            return Err(Undefined::UnequalLengths);
+        }
+        let mut deviations = BTreeMap::<usize, Deviation>::new();
+        for ((&patient, &value), &truth) in patients.iter().zip(&self.values).zip(&self.truths) {
+            let of_patient = deviations.entry(patient).or_default();
+            if truth {
+                of_patient.positives += value - self.auroc;
+                of_patient.n_positives += 1;
+            } else {
+                of_patient.negatives += value - self.auroc;
+                of_patient.n_negatives += 1;
+            }
+        }
+        Ok(deviations)
+    }
+}
+
+/// One patient's part in the spread of an AUROC.
+#[derive(Clone, Copy, Debug, Default)]
+struct Deviation {
+    /// X10ₖ − mₖθ.
+    positives: f64,
+    /// X01ₖ − nₖθ.
+    negatives: f64,
+    n_positives: usize,
+    n_negatives: usize,
+}
+
+/// Standard error of the mean AUROC of some findings of the same patients: their influence values
+/// averaged over the findings, patient by patient, so that what findings share is counted once.
+///
+/// `influences` has one map a finding, as [`Placements::influence`] gives it; `n_patients` are those
+/// of the whole cohort.
+///
+/// # Errors
+/// [`Undefined::NoDefinedFinding`]; [`Undefined::PositivesOfOnePatient`] with fewer than two patients.
+pub fn macro_standard_error(
+    influences: &[BTreeMap<usize, f64>],
+    n_patients: usize,
+) -> Result<f64, Undefined> {
+    if influences.is_empty() {
+        return Err(Undefined::NoDefinedFinding);
+    }
+    if n_patients < 2 {
+        return Err(Undefined::PositivesOfOnePatient);
+    }
+    let mut of_patient = BTreeMap::<usize, f64>::new();
+    for influence in influences {
+        for (&patient, value) in influence {
+            *of_patient.entry(patient).or_default() += value / as_f64(influences.len());
+        }
+    }
+    let squares = sum(of_patient.values().map(|value| value.powi(2)));
+    Ok((unbiased(n_patients) * squares).sqrt())
+}
+
+/// I / (I − 1).
+fn unbiased(count: usize) -> f64 {
+    as_f64(count) / as_f64(count - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placements(scores: &[f64], truths: &[bool]) -> Placements {
+        Placements::of(&Ranking::new(scores, truths).unwrap(), truths).unwrap()
+    }
+
+    #[test]
+    fn patients_are_numbered_in_the_order_they_appear() {
+        let clusters = Clusters::by_name(&["b", "a", "b", "c"]);
+        assert_eq!(clusters.n_clusters(), 3);
+        assert_eq!(clusters.of_rows(&[3, 0, 2]), [2, 0, 0]);
+    }
+
+    #[test]
+    fn too_few_of_a_class_have_no_standard_error() {
+        let one = placements(&[0.1, 0.9, 0.2], &[false, true, false]);
+        assert_eq!(one.standard_error(), Err(Undefined::OnePositive));
+        assert_eq!(
+            one.clustered_standard_error(&[0, 1, 2]),
+            Err(Undefined::PositivesOfOnePatient)
+        );
+        let other = placements(&[0.1, 0.9, 0.2, 0.6], &[true, true, false, true]);
+        assert_eq!(other.standard_error(), Err(Undefined::OneNegative));
+        let same = placements(&[0.1, 0.9, 0.2, 0.6], &[true, false, false, true]);
+        assert_eq!(
+            same.clustered_standard_error(&[0, 1, 1, 2]),
+            Err(Undefined::NegativesOfOnePatient)
+        );
+        assert_eq!(
+            same.clustered_standard_error(&[0, 1]),
+            Err(Undefined::UnequalLengths)
+        );
+    }
+
+    #[test]
+    fn influences_of_patients_sum_to_nothing() {
+        let p = placements(
+            &[0.1, 0.4, 0.35, 0.8, 0.4],
+            &[false, false, true, true, true],
+        );
+        let influence = p.influence(&[0, 1, 0, 2, 1]).unwrap();
+        assert_eq!(influence.len(), 3);
+        assert!(influence.values().sum::<f64>().abs() < 1e-15);
+    }
+}
