@@ -1,0 +1,84 @@
+//! `dropout` for candle: the kernel of [`crate::kernels::dropout`].
+
+use crate::error::{OpError, Result};
+use crate::inputs::{Input, gradient_of, output, slice, with_slice};
+use crate::kernels::dropout::{DropoutKey, apply};
+use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
+
+const OP: &str = "dropout";
+
+/// `input` with each element dropped with `probability`, and the others divided by
+/// 1 − `probability`; for training only.
+///
+/// Which elements are dropped is a pure function of `key` and the element's place. A probability of
+/// 0 gives the input itself.
+///
+/// # Errors
+/// [`OpError`] where the tensor is no f32 on the CPU or is empty, where `probability` is not in
+/// [0, 1), or where the key is out of its range.
+pub fn dropout(input: &Tensor, probability: f64, key: DropoutKey) -> Result<Tensor> {
+    let input = Input {
+        op: OP,
+        name: "input",
+        tensor: input,
+    }
+    .checked(input.rank())?;
+    if !(0.0..1.0).contains(&probability) {
+        return Err(OpError::Probability { probability });
+    }
+    let parts = [
+        ("step", key.step, DropoutKey::STEPS - 1),
+        ("layer", key.layer, DropoutKey::LAYERS - 1),
+        ("elements", input.elem_count() as u64, DropoutKey::ELEMENTS),
+    ];
+    for (part, given, largest) in parts {
+        if given > largest {
+            return Err(OpError::DropoutKey {
+                part,
+                given,
+                largest,
+            });
+        }
+    }
+    if probability > 0.0 {
+        Ok(input.apply_op1(Dropout { probability, key })?)
+    } else {
+        Ok(input)
+    }
+}
+
+struct Dropout {
+    probability: f64,
+    key: DropoutKey,
+}
+
+impl CustomOp1 for Dropout {
+    fn name(&self) -> &'static str {
+        OP
+    }
+
+    fn cpu_fwd(
+        &self,
+        input: &CpuStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<(CpuStorage, Shape)> {
+        let input = slice(input, layout)?;
+        Ok(output(layout.shape(), |output| {
+            apply(&self.key, self.probability, input, output)
+        }))
+    }
+
+    fn bwd(
+        &self,
+        input: &Tensor,
+        _output: &Tensor,
+        gradient: &Tensor,
+    ) -> candle_core::Result<Option<Tensor>> {
+        let of_input = with_slice(gradient, |gradient| {
+            gradient_of(input, |target| {
+                apply(&self.key, self.probability, gradient, target)
+            })
+        })??;
+        Ok(Some(of_input))
+    }
+}
