@@ -1,0 +1,263 @@
+//! A decoded picture: 8 bits, one channel or three, and its statistics.
+//!
+//! For everyone who decodes, resizes or draws pictures. Deliberately not here: alpha, deeper
+//! samples, colour spaces; the decoder has settled all three before a `Pixels` exists.
+
+use serde::Serialize;
+
+use crate::fault::SpecFault;
+
+/// An 8-bit picture of `height` rows, each of `width` pixels of 1 or 3 interleaved channels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pixels {
+    width: u32,
+    height: u32,
+    channels: Channels,
+    // Private, so that a picture may later live in a memory map without a change for its readers.
+    data: Vec<u8>,
+}
+
+/// How many numbers a pixel has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// One: grey.
+    Gray,
+    /// Three: red, green, blue.
+    Rgb,
+}
+
+impl Channels {
+    /// 1 or 3.
+    #[must_use]
+    pub const fn count(self) -> usize {
+        match self {
+            Self::Gray => 1,
+            Self::Rgb => 3,
+        }
+    }
+}
+
+impl Pixels {
+    /// The picture with these bytes, row by row from the top, channels interleaved.
+    ///
+    /// # Errors
+    /// Where a side is 0 or `data` is not width × height × channels long.
+    pub fn new(
+        width: u32,
+        height: u32,
+        channels: Channels,
+        data: Vec<u8>,
+    ) -> Result<Self, SpecFault> {
+        let expected = width as usize * height as usize * channels.count();
+        if expected == 0 || data.len() != expected {
+            return Err(SpecFault::BufferLength {
+                what: "a picture's bytes",
+                expected,
+                found: data.len(),
+            });
+        }
+        Ok(Self {
+            width,
+            height,
+            channels,
+            data,
+        })
+    }
+
+    /// For callers in this crate that sized `data` themselves.
+    pub(crate) fn of_checked(
+        width: usize,
+        height: usize,
+        channels: Channels,
+        data: Vec<u8>,
+    ) -> Self {
+        debug_assert_eq!(width * height * channels.count(), data.len());
+        Self {
+            width: width as u32,
+            height: height as u32,
+            channels,
+            data,
+        }
+    }
+
+    /// Pixels in a row.
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Rows.
+    #[must_use]
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// Grey or colour.
+    #[must_use]
+    pub fn channels(&self) -> Channels {
+        self.channels
+    }
+
+    /// The bytes, row by row from the top, channels interleaved.
+    #[must_use]
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The bytes, given away.
+    #[must_use]
+    pub fn into_data(self) -> Vec<u8> {
+        self.data
+    }
+
+    /// The same picture with one channel where red, green and blue are equal in every pixel.
+    #[must_use]
+    pub fn collapsed(self) -> Self {
+        if self.channels == Channels::Gray {
+            return self;
+        }
+        if self
+            .data
+            .chunks_exact(3)
+            .any(|p| p[0] != p[1] || p[1] != p[2])
+        {
+            return self;
+        }
+        let data = self.data.iter().copied().step_by(3).collect();
+        Self {
+            channels: Channels::Gray,
+            data,
+            ..self
+        }
+    }
+
+    /// Width, height, channels, and maximum, minimum, mean and standard deviation of byte ÷ 255.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        // A histogram makes the sums exact, whatever the size.
+        let mut histogram = [0u64; 256];
+        for &value in &self.data {
+            histogram[usize::from(value)] += 1;
+        }
+        let n = self.data.len() as f64;
+        let levels = || {
+            (0u32..)
+                .zip(histogram)
+                .filter(|&(_, n)| n > 0)
+                .map(|(v, n)| (f64::from(v), n as f64))
+        };
+        let mean = levels().map(|(v, n)| v * n).sum::<f64>() / n;
+        let variance = levels()
+            .map(|(v, n)| (v - mean).powi(2) * n)
+            .sum::<f64>()
+            / n;
+        Statistics {
+            width: self.width,
+            height: self.height,
+            channels: self.channels.count() as u32,
+            max: levels().map(|(v, _)| v).fold(f64::MIN, f64::max) / 255.0,
+            min: levels().map(|(v, _)| v).fold(f64::MAX, f64::min) / 255.0,
+            mean: mean / 255.0,
+            std: variance.sqrt() / 255.0,
+        }
+    }
+
+    /// The picture as a PNG file.
+    ///
+    /// # Errors
+    /// Only where the encoder fails, which it has no reason to.
+    pub fn to_png(&self) -> Result<Vec<u8>, SpecFault> {
+        let mut file = Vec::new();
+        let mut encoder = png::Encoder::new(&mut file, self.width, self.height);
+        encoder.set_depth(png::BitDepth::Eight);
+        encoder.set_color(match self.channels {
+            Channels::Gray => png::ColorType::Grayscale,
+            Channels::Rgb => png::ColorType::Rgb,
+        });
+        encoder
+            .write_header()
+            .and_then(|mut writer| {
+                writer.write_image_data(&self.data)?;
+                writer.finish()
+            })
+            .map_err(|cause| SpecFault::Encode {
+                reason: cause.to_string(),
+            })?;
+        Ok(file)
+    }
+}
+
+/// What `explore` and `transform` say of a picture; max, min, mean and std over all its channels.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Statistics {
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// 1 or 3.
+    pub channels: u32,
+    /// The largest value.
+    pub max: f64,
+    /// The smallest value.
+    pub min: f64,
+    /// The mean.
+    pub mean: f64,
+    /// The standard deviation, divided by n as `numpy` does (population, not sample).
+    pub std: f64,
+}
+
+impl Statistics {
+    /// Of a tensor `[channels, height, width]`.
+    #[must_use]
+    pub fn of_tensor(tensor: &[f32], width: u32, height: u32) -> Self {
+        let n = tensor.len() as f64;
+        let values = || tensor.iter().map(|&v| f64::from(v));
+        let mean = values().sum::<f64>() / n;
+        let variance = values().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
+        let plane = (u64::from(width) * u64::from(height)).max(1);
+        Self {
+            width,
+            height,
+            channels: (tensor.len() as u64 / plane) as u32,
+            max: values().fold(f64::NEG_INFINITY, f64::max),
+            min: values().fold(f64::INFINITY, f64::min),
+            mean,
+            std: variance.sqrt(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_whose_bytes_do_not_fill_it_is_refused() {
+        assert!(Pixels::new(2, 3, Channels::Gray, vec![0; 5]).is_err());
+        assert!(Pixels::new(0, 3, Channels::Gray, vec![]).is_err());
+        assert!(Pixels::new(2, 3, Channels::Rgb, vec![0; 18]).is_ok());
+    }
+
+    #[test]
+    fn equal_channels_collapse_and_one_differing_pixel_keeps_all_three() {
+        let grey = Pixels::new(2, 1, Channels::Rgb, vec![7, 7, 7, 9, 9, 9]).unwrap();
+        assert_eq!(
+            grey.collapsed(),
+            Pixels::new(2, 1, Channels::Gray, vec![7, 9]).unwrap()
+        );
+        let tinted = Pixels::new(2, 1, Channels::Rgb, vec![7, 7, 7, 9, 9, 8]).unwrap();
+        assert_eq!(tinted.clone().collapsed(), tinted);
+    }
+
+    #[test]
+    fn statistics_are_those_of_the_bytes_over_255() {
+        let found = Pixels::new(2, 2, Channels::Gray, vec![0, 51, 102, 255])
+            .unwrap()
+            .statistics();
+        let close = |a: f64, b: f64| (a - b).abs() < 1e-12;
+        assert!(close(found.max, 1.0) && close(found.min, 0.0), "{found:?}");
+        assert!(close(found.mean, 0.4), "{found:?}");
+        // ((.4² + .2² + 0 + .6²) / 4)½
+        assert!(close(found.std, 0.14f64.sqrt()), "{found:?}");
+    }
+}
