@@ -1,0 +1,4 @@
+//! page
+pub(crate) mod html;
+mod svg;
+pub use svg::PlotSvg;
