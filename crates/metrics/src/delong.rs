@@ -7,7 +7,7 @@
 
 use crate::summation::{as_f64, sum};
 use crate::{Ranking, Undefined};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 /// Which radiographs belong to one patient: patients numbered from 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub struct Clusters {
 impl Clusters {
     /// Groups rows by the patient's name.
     pub fn by_name<S: AsRef<str>>(patients: &[S]) -> Self {
-        let mut numbers = BTreeMap::new();
+        let mut numbers = HashMap::new();
         let of_row = patients
             .iter()
             .map(|patient| {
@@ -126,9 +126,10 @@ impl Placements {
     /// [`Undefined::UnequalLengths`].
     pub fn clustered_standard_error(&self, patients: &[usize]) -> Result<f64, Undefined> {
         let deviations = self.deviations(patients)?;
-        let with = |has: fn(&Deviation) -> bool| deviations.values().filter(|d| has(d)).count();
+        let with = |has: fn(&Deviation) -> bool| deviations.iter().filter(|d| has(d)).count();
         let with_positives = with(|d| d.n_positives > 0);
         let with_negatives = with(|d| d.n_negatives > 0);
+        let with_any = with(|d| d.n_positives + d.n_negatives > 0);
         if with_positives < 2 {
             return Err(Undefined::PositivesOfOnePatient);
         }
@@ -136,23 +137,24 @@ impl Placements {
             return Err(Undefined::NegativesOfOnePatient);
         }
         let (m, n) = (as_f64(self.n_positives), as_f64(self.n_negatives));
-        let over = |term: fn(&Deviation) -> f64| sum(deviations.values().map(term));
+        let over = |term: fn(&Deviation) -> f64| sum(deviations.iter().map(term));
         let s10 = unbiased(with_positives) / m * over(|d| d.positives.powi(2));
         let s01 = unbiased(with_negatives) / n * over(|d| d.negatives.powi(2));
-        let s11 = unbiased(deviations.len()) * over(|d| d.positives * d.negatives);
+        let s11 = unbiased(with_any) * over(|d| d.positives * d.negatives);
         Ok((s10 / m + s01 / n + 2.0 * s11 / (m * n)).max(0.0).sqrt())
     }
 
-    /// Each patient's influence on the AUROC, (X10 − mθ)/m + (X01 − nθ)/n; they sum to 0.
+    /// Each patient's influence on the AUROC, (X10 − mθ)/m + (X01 − nθ)/n, by the patient's number;
+    /// 0 for one without a radiograph here. They sum to 0.
     ///
     /// # Errors
     /// [`Undefined::UnequalLengths`].
-    pub fn influence(&self, patients: &[usize]) -> Result<BTreeMap<usize, f64>, Undefined> {
+    pub fn influence(&self, patients: &[usize]) -> Result<Vec<f64>, Undefined> {
         let (m, n) = (as_f64(self.n_positives), as_f64(self.n_negatives));
         let deviations = self.deviations(patients)?;
         Ok(deviations
-            .into_iter()
-            .map(|(k, d)| (k, d.positives / m + d.negatives / n))
+            .iter()
+            .map(|d| d.positives / m + d.negatives / n)
             .collect())
     }
 
@@ -168,13 +170,14 @@ impl Placements {
     }
 
     /// For each patient: Σ (V10 − θ) over its positives, Σ (V01 − θ) over its negatives.
-    fn deviations(&self, patients: &[usize]) -> Result<BTreeMap<usize, Deviation>, Undefined> {
+    fn deviations(&self, patients: &[usize]) -> Result<Vec<Deviation>, Undefined> {
         if patients.len() != self.values.len() {
             return Err(Undefined::UnequalLengths);
         }
-        let mut deviations = BTreeMap::<usize, Deviation>::new();
+        let n_patients = patients.iter().max().map_or(0, |last| last + 1);
+        let mut deviations = vec![Deviation::default(); n_patients];
         for ((&patient, &value), &truth) in patients.iter().zip(&self.values).zip(&self.truths) {
-            let of_patient = deviations.entry(patient).or_default();
+            let of_patient = &mut deviations[patient];
             if truth {
                 of_patient.positives += value - self.auroc;
                 of_patient.n_positives += 1;
@@ -201,28 +204,26 @@ struct Deviation {
 /// Standard error of the mean AUROC of some findings of the same patients: their influence values
 /// averaged over the findings, patient by patient, so that what findings share is counted once.
 ///
-/// `influences` has one map a finding, as [`Placements::influence`] gives it; `n_patients` are those
+/// `influences` has one list a finding, as [`Placements::influence`] gives it; `n_patients` are those
 /// of the whole cohort.
 ///
 /// # Errors
 /// [`Undefined::NoDefinedFinding`]; [`Undefined::PositivesOfOnePatient`] with fewer than two patients.
-pub fn macro_standard_error(
-    influences: &[BTreeMap<usize, f64>],
-    n_patients: usize,
-) -> Result<f64, Undefined> {
+pub fn macro_standard_error(influences: &[Vec<f64>], n_patients: usize) -> Result<f64, Undefined> {
     if influences.is_empty() {
         return Err(Undefined::NoDefinedFinding);
     }
     if n_patients < 2 {
         return Err(Undefined::PositivesOfOnePatient);
     }
-    let mut of_patient = BTreeMap::<usize, f64>::new();
+    let length = influences.iter().map(Vec::len).max().unwrap_or(0);
+    let mut of_patient = vec![0.0; length];
     for influence in influences {
-        for (&patient, value) in influence {
-            *of_patient.entry(patient).or_default() += value / as_f64(influences.len());
+        for (total, value) in of_patient.iter_mut().zip(influence) {
+            *total += value / as_f64(influences.len());
         }
     }
-    let squares = sum(of_patient.values().map(|value| value.powi(2)));
+    let squares = sum(of_patient.iter().map(|value| value.powi(2)));
     Ok((unbiased(n_patients) * squares).sqrt())
 }
 
@@ -275,6 +276,6 @@ mod tests {
         );
         let influence = p.influence(&[0, 1, 0, 2, 1]).unwrap();
         assert_eq!(influence.len(), 3);
-        assert!(influence.values().sum::<f64>().abs() < 1e-15);
+        assert!(influence.iter().sum::<f64>().abs() < 1e-15);
     }
 }

@@ -11,7 +11,6 @@ use crate::{
     Interval, MacroEvaluation, MacroMean, MetricFault, OperatingPoint, Placements, Probabilities,
     Ranking, Reasons, Scores, Threshold, Truths, Undefined, macro_standard_error,
 };
-use std::collections::BTreeMap;
 
 /// What is evaluated.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +87,7 @@ pub fn evaluate<Patient: AsRef<str>>(
 /// One finding's figures, and each patient's influence on its AUROC.
 struct Measured {
     figures: FindingEvaluation,
-    influence: Option<BTreeMap<usize, f64>>,
+    influence: Option<Vec<f64>>,
 }
 
 fn measure_finding<Patient>(
@@ -162,7 +161,7 @@ struct Discrimination {
     delong: Option<f64>,
     interval: Option<Interval>,
     average_precision: Option<f64>,
-    influence: Option<BTreeMap<usize, f64>>,
+    influence: Option<Vec<f64>>,
 }
 
 impl Discrimination {
