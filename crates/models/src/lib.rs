@@ -23,6 +23,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod hub;
+pub mod import;
+
 mod architecture;
 mod checkpoint;
 mod digest;

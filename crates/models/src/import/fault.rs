@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::tensors::Element;
+use crate::architecture::Architecture;
+use crate::fault::ModelFault;
+
 /// How many names a list in a message shows before it counts the rest.
 const NAMES_SHOWN: usize = 20;
 
@@ -22,7 +26,18 @@ pub struct WrongShape {
     pub expected: Vec<usize>,
 }
 
-/// Every name and shape that does not fit, all at once.
+/// A tensor of whole numbers where the network has weights, or the other way round.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WrongType {
+    /// The tensor.
+    pub name: String,
+    /// Its type in the file.
+    pub found: Element,
+    /// What the network holds there.
+    pub expected: &'static str,
+}
+
+/// Every name, shape and type that does not fit, all at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Misfit {
     /// The network wants these; the file lacks them.
@@ -31,12 +46,17 @@ pub struct Misfit {
     pub extra: Vec<String>,
     /// Both have these, with different shapes.
     pub wrong_shape: Vec<WrongShape>,
+    /// Both have these, with different kinds of numbers.
+    pub wrong_type: Vec<WrongType>,
 }
 
 impl Misfit {
-    /// Nothing is missing, extra or of another shape.
+    /// Everything fits.
     pub fn is_empty(&self) -> bool {
-        self.missing.is_empty() && self.extra.is_empty() && self.wrong_shape.is_empty()
+        self.missing.is_empty()
+            && self.extra.is_empty()
+            && self.wrong_shape.is_empty()
+            && self.wrong_type.is_empty()
     }
 }
 
@@ -190,18 +210,20 @@ pub enum ImportFault {
     },
     /// Names or shapes that are not the network's.
     #[error(
-        "the tensors are not those of {architecture}: {} missing, {} extra, {} of another shape",
-        misfit.missing.len(), misfit.extra.len(), misfit.wrong_shape.len()
+        "the tensors are not those of {architecture}: {} missing, {} extra, {} of another shape \
+         or type",
+        misfit.missing.len(), misfit.extra.len(),
+        misfit.wrong_shape.len() + misfit.wrong_type.len()
     )]
     Misfit {
         /// The network.
-        architecture: String,
+        architecture: Architecture,
         /// All of them.
         misfit: Misfit,
         /// What may have happened.
         hint: Option<String>,
     },
-    /// As many findings were named as the head has outputs? No.
+    /// The findings are not as many as the head's outputs.
     #[error("{findings} findings are named, but the head in the file has {outputs} outputs")]
     HeadOutputs {
         /// Findings that were named.
@@ -219,7 +241,7 @@ pub enum ImportFault {
     #[error("not one tensor of the file has a place in {architecture}")]
     NothingFits {
         /// The network.
-        architecture: String,
+        architecture: Architecture,
         /// Names in the file.
         names: Vec<String>,
     },
@@ -229,13 +251,11 @@ pub enum ImportFault {
         /// How many.
         folded: usize,
     },
-    /// The calibration pass could not be made.
-    #[error("the calibration pass failed: {what}")]
-    Calibration {
-        /// The layer or input at fault.
-        layer: String,
-        /// What went wrong.
-        what: String,
+    /// The network refused the weights, or the images of the calibration pass.
+    #[error("{source}")]
+    Network {
+        /// Why.
+        source: ModelFault,
     },
     /// The tensor library refused.
     #[error("the tensors could not be built")]
@@ -291,7 +311,7 @@ impl ImportFault {
             Self::NoHead { .. } => "M066",
             Self::NothingFits { .. } => "M067",
             Self::NeedsCalibration { .. } => "M068",
-            Self::Calibration { .. } => "M069",
+            Self::Network { source } => source.code(),
             Self::Tensor { .. } => "M070",
             Self::ChildTimedOut { .. } => "M071",
             Self::ChildDied { .. } => "M072",
@@ -309,6 +329,7 @@ impl ImportFault {
             Self::Io { .. } | Self::NotAFile { .. } => 4,
             Self::HeadOutputs { .. } | Self::NeedsCalibration { .. } => 2,
             Self::Tensor { .. } => 1,
+            Self::Network { source } => source.exit_code(),
             Self::Reported(fault) => fault.exit_code,
             _ => 6,
         }
@@ -337,7 +358,7 @@ impl ImportFault {
             }
             Self::Layout { path, name, .. } => Some(format!("{}, tensor {name:?}", shown(path))),
             Self::NonFinite { name, .. } => Some(format!("tensor {name:?}")),
-            Self::Calibration { layer, .. } => Some(format!("layer {layer:?}")),
+            Self::Network { source } => source.location(),
             Self::Reported(fault) => fault.location.clone(),
             _ => None,
         }
@@ -348,6 +369,7 @@ impl ImportFault {
         match self {
             Self::Io { source } => Some(chain(source)),
             Self::Tensor { source } => Some(source.to_string()),
+            Self::Network { source } => source.value(),
             Self::UnknownFormat { start, .. } => Some(format!("\"{}\"", start.escape_ascii())),
             Self::ElementType { found, .. } => Some(format!("{found:?}")),
             Self::DuplicateName { name, .. } => Some(format!("{name:?}")),
@@ -415,7 +437,8 @@ impl ImportFault {
                  does; do not trust it"
             }
             Self::Reported(fault) => return fault.help.clone(),
-            Self::Io { .. } | Self::Calibration { .. } | Self::Tensor { .. } => return None,
+            Self::Network { source } => return source.help(),
+            Self::Io { .. } | Self::Tensor { .. } => return None,
         };
         Some(words.to_owned())
     }
@@ -457,9 +480,13 @@ fn chain(source: &std::io::Error) -> String {
 }
 
 fn listed(names: &[String]) -> String {
-    let shown: Vec<String> =
-        names.iter().take(NAMES_SHOWN).map(|name| format!("{name:?}")).collect();
-    match names.len().saturating_sub(NAMES_SHOWN) {
+    joined(names, |name| format!("{name:?}"))
+}
+
+/// The first of them, comma by comma; the rest is counted.
+fn joined<T>(items: &[T], words: impl Fn(&T) -> String) -> String {
+    let shown: Vec<String> = items.iter().take(NAMES_SHOWN).map(words).collect();
+    match items.len().saturating_sub(NAMES_SHOWN) {
         0 => shown.join(", "),
         rest => format!("{} and {rest} more", shown.join(", ")),
     }
@@ -474,15 +501,15 @@ fn misfit_lists(misfit: &Misfit) -> String {
         parts.push(format!("extra {}", listed(&misfit.extra)));
     }
     if !misfit.wrong_shape.is_empty() {
-        let shapes: Vec<String> = misfit
-            .wrong_shape
-            .iter()
-            .take(NAMES_SHOWN)
-            .map(|it| format!("{:?} is {:?}, expected {:?}", it.name, it.found, it.expected))
-            .collect();
-        let rest = misfit.wrong_shape.len().saturating_sub(NAMES_SHOWN);
-        let tail = if rest == 0 { String::new() } else { format!(" and {rest} more") };
-        parts.push(format!("of another shape {}{tail}", shapes.join(", ")));
+        let wrong = |it: &WrongShape| {
+            format!("{:?} is {:?}, expected {:?}", it.name, it.found, it.expected)
+        };
+        parts.push(format!("of another shape {}", joined(&misfit.wrong_shape, wrong)));
+    }
+    if !misfit.wrong_type.is_empty() {
+        let wrong =
+            |it: &WrongType| format!("{:?} is {:?}, expected {}", it.name, it.found, it.expected);
+        parts.push(format!("of another type {}", joined(&misfit.wrong_type, wrong)));
     }
     parts.join("; ")
 }

@@ -171,6 +171,11 @@ fn check_length(path: &Path, storage: &StorageRef, found: usize) -> Result<(), I
 /// The window's elements, row-major. It was checked to lie inside of the storage.
 fn gather(storage: &StorageRef, tensor: &TensorRef, bytes: &[u8]) -> ImportedTensor {
     let width = storage.element.bytes();
+    if tensor.shape.contains(&0) {
+        // Its window is nowhere, so neither offset nor strides mean anything.
+        let shape = tensor.shape.iter().map(|size| as_index(*size)).collect();
+        return ImportedTensor { shape, values: storage.element.decode(&[]), stored_as: storage.element };
+    }
     let shape: Vec<usize> = tensor.shape.iter().map(|size| as_index(*size)).collect();
     let strides: Vec<usize> = tensor.strides.iter().map(|stride| as_index(*stride)).collect();
     let count = as_index(element_count(&tensor.shape).unwrap_or(0));
@@ -203,15 +208,14 @@ fn advance(index: &mut [usize], shape: &[usize]) {
     }
 }
 
-/// Sizes of 1 may have any stride, and an empty tensor any at all.
+/// Sizes of 1 may have any stride.
 fn is_row_major(shape: &[usize], strides: &[usize]) -> bool {
     let mut expected = 1;
-    shape.contains(&0)
-        || shape.iter().zip(strides).rev().all(|(size, stride)| {
-            let fits = *size == 1 || *stride == expected;
-            expected *= size;
-            fits
-        })
+    shape.iter().zip(strides).rev().all(|(size, stride)| {
+        let fits = *size == 1 || *stride == expected;
+        expected *= size;
+        fits
+    })
 }
 
 /// Sizes were checked against a file in memory, so they fit.
