@@ -97,7 +97,9 @@ mod tests {
 
     #[test]
     fn it_differs_from_nearest_by_less_on_a_smooth_ramp_than_a_step_of_the_ramp() {
-        let data: Vec<u8> = (0..64 * 48).map(|i| ((i % 64) * 2 + (i / 64) * 2) as u8).collect();
+        let data: Vec<u8> = (0..64 * 48)
+            .map(|i| ((i % 64) * 2 + (i / 64) * 2) as u8)
+            .collect();
         let picture = Pixels::new(64, 48, Channels::Gray, data).unwrap();
         let draw = AffineDraw {
             angle: 9.0,

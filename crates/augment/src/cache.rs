@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rayon::prelude::*;
 
 use crate::decode::{Decoded, prepare};
-use crate::fault::{ImageFault, ImageWarning};
 use crate::folder::ImageFolder;
+use crate::image_fault::ImageFault;
+use crate::image_warning::ImageWarning;
 use crate::pixels::Pixels;
 use crate::preprocess::Preprocess;
 

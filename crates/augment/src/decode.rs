@@ -5,7 +5,8 @@
 //! decoders stay refused even where a dependency brings them), compositing of alpha, colour
 //! management, EXIF orientation (ignored as in Pillow, with a warning).
 
-use crate::fault::{ImageFault, ImageWarning};
+use crate::image_fault::ImageFault;
+use crate::image_warning::ImageWarning;
 use crate::limits::{MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE};
 use crate::pixels::Pixels;
 use crate::preprocess::{Polarity, Preprocess};

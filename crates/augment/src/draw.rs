@@ -6,8 +6,8 @@
 use cxr_stream::Stream;
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{SpecFault, SpecFaults};
 use crate::limits::MAX_OUTPUT_SIDE;
+use crate::spec_fault::{SpecFault, SpecFaults};
 
 /// From where draws are taken, each uniformly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -181,8 +181,18 @@ impl AffineDraw {
                 "must be a finite number of degrees",
                 self.angle.to_string(),
             ),
-            ("tx", !far(self.tx), "must be within ±4096", self.tx.to_string()),
-            ("ty", !far(self.ty), "must be within ±4096", self.ty.to_string()),
+            (
+                "tx",
+                !far(self.tx),
+                "must be within ±4096",
+                self.tx.to_string(),
+            ),
+            (
+                "ty",
+                !far(self.ty),
+                "must be within ±4096",
+                self.ty.to_string(),
+            ),
             (
                 "scale",
                 (MIN_SCALE..=MAX_SCALE).contains(&self.scale),
@@ -251,7 +261,11 @@ mod tests {
 
     #[test]
     fn no_ranges_draw_the_identity_and_mild_ones_never_flip() {
-        assert!(draws(&AffineRanges::none(), 100).iter().all(|d| *d == AffineDraw::IDENTITY));
+        assert!(
+            draws(&AffineRanges::none(), 100)
+                .iter()
+                .all(|d| *d == AffineDraw::IDENTITY)
+        );
         assert!(draws(&AffineRanges::mild(), 1000).iter().all(|d| !d.flip));
         assert_eq!(draws(&AffineRanges::none(), 1)[0].angle.to_bits(), 0);
     }
@@ -265,7 +279,10 @@ mod tests {
             ..seed.clone()
         };
         for (a, b) in draws(&seed, 50).iter().zip(draws(&upright, 50)) {
-            assert_eq!((a.tx, a.ty, a.scale, a.shear_x), (b.tx, b.ty, b.scale, b.shear_x));
+            assert_eq!(
+                (a.tx, a.ty, a.scale, a.shear_x),
+                (b.tx, b.ty, b.scale, b.shear_x)
+            );
         }
     }
 
@@ -279,15 +296,16 @@ mod tests {
             max_shear_degrees: 90.0,
         };
         assert_eq!(ranges.check().unwrap_err().faults().len(), 5);
-        let draw: AffineDraw =
-            serde_json::from_str(r#"{"angle":1e999,"tx":5000,"scale":0,"shear_x":90}"#)
-                .unwrap_or(AffineDraw {
-                    angle: f64::INFINITY,
-                    tx: 5000,
-                    scale: 0.0,
-                    shear_x: 90.0,
-                    ..AffineDraw::IDENTITY
-                });
+        let draw: AffineDraw = serde_json::from_str(
+            r#"{"angle":1e999,"tx":5000,"scale":0,"shear_x":90}"#,
+        )
+        .unwrap_or(AffineDraw {
+            angle: f64::INFINITY,
+            tx: 5000,
+            scale: 0.0,
+            shear_x: 90.0,
+            ..AffineDraw::IDENTITY
+        });
         assert_eq!(draw.check().unwrap_err().faults().len(), 4);
     }
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fs_err as fs;
 use rayon::prelude::*;
 
-use crate::fault::ImageFault;
+use crate::image_fault::ImageFault;
 use crate::image_name;
 use crate::limits::MAX_FILE_BYTES;
 

@@ -1,9 +1,11 @@
 //! JPEG into pixels: baseline and progressive, 8 bits, grey, YCbCr or RGB.
 //!
 //! Refused: CMYK and YCCK (colours depend on a profile), 12 bits, lossless, arithmetic coding.
-//! The usual decoders fill what is missing with grey; here the file's markers are walked first, and
-//! the decoder runs strictly. Values may differ from libjpeg's by a few levels (the inverse
-//! transform is not fixed by the standard), so parity to the bit is promised for PNG alone.
+//! The usual decoders fill what is missing with grey; here the file's markers are walked to its end
+//! marker, the blocks of a baseline file are counted, and the decoder runs strictly. Not noticed: a
+//! progressive file whose last scans were cut and that was closed again. Values may differ from
+//! libjpeg's by a few levels (the standard does not fix the inverse transform), so parity to the
+//! bit is promised for PNG alone.
 
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::errors::DecodeErrors;
@@ -12,20 +14,25 @@ use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::decode::{Decoded, check_size};
-use crate::fault::{Format, ImageFault, ImageWarning};
-use crate::jpeg_markers::{self, Coding, Frame};
+use crate::image_fault::{Format, ImageFault};
+use crate::image_warning::ImageWarning;
+use crate::jpeg_markers::{Coding, Frame, Walk, WalkFault, walk};
+use crate::jpeg_scan::{self, ScanFault};
 use crate::limits::MAX_SIDE;
 use crate::pixels::{Channels, Pixels};
 
 pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, ImageFault> {
-    let frame = jpeg_markers::walk(bytes, name)?;
-    refuse_unread_kinds(&frame, name)?;
-    let channels = if frame.n_components == 1 {
-        Channels::Gray
-    } else {
-        Channels::Rgb
+    let walked = walk(bytes).map_err(|fault| walk_fault(name, fault))?;
+    let frame = &walked.frame;
+    refuse_unread_kinds(frame, name)?;
+    let channels = match frame.components.len() {
+        1 => Channels::Gray,
+        _ => Channels::Rgb,
     };
-    check_size(name, frame.width, frame.height, bytes_per_pixel(&frame))?;
+    check_size(name, frame.width, frame.height, bytes_per_pixel(&walked))?;
+    if frame.coding == Coding::Baseline {
+        jpeg_scan::check(frame, &walked.scans).map_err(|fault| scan_fault(name, fault))?;
+    }
     let colour_space = match channels {
         Channels::Gray => ColorSpace::Luma,
         Channels::Rgb => ColorSpace::RGB,
@@ -42,10 +49,7 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, ImageFault> {
         .decode_headers()
         .and_then(|()| decoder.decode_into(&mut data))
         .map_err(|cause| fault(name, &cause))?;
-    if decoder.dimensions() != Some((width, height)) {
-        return Err(damaged(name, "it has two frame headers"));
-    }
-    let orientation = frame.orientation.filter(|&o| o > 1);
+    let orientation = walked.orientation.filter(|&o| o > 1);
     Ok(Decoded {
         pixels: Pixels::of_checked(width, height, channels, data),
         warnings: orientation
@@ -59,7 +63,7 @@ pub(crate) fn decode(bytes: &[u8], name: &str) -> Result<Decoded, ImageFault> {
 }
 
 fn refuse_unread_kinds(frame: &Frame, name: &str) -> Result<(), ImageFault> {
-    let kind = match (frame.coding, frame.precision, frame.n_components) {
+    let kind = match (frame.coding, frame.precision, frame.components.len()) {
         (Coding::Other(kind), _, _) => kind.to_owned(),
         (_, bits, _) if bits != 8 => format!("{bits} bits a sample"),
         (_, _, 4) => "CMYK".to_owned(),
@@ -73,23 +77,43 @@ fn refuse_unread_kinds(frame: &Frame, name: &str) -> Result<(), ImageFault> {
     })
 }
 
-/// The pixels; for a progressive file also its coefficients, 16 bits each, which it needs at once.
-fn bytes_per_pixel(frame: &Frame) -> u64 {
-    let n_components = u64::from(frame.n_components);
-    match frame.coding {
-        Coding::Baseline if frame.n_scans == 1 => n_components,
+/// The pixels; for several scans also the coefficients, 16 bits each, which are then held at once.
+fn bytes_per_pixel(walked: &Walk<'_>) -> u64 {
+    let n_components = walked.frame.components.len() as u64;
+    match walked.frame.coding {
+        Coding::Baseline if walked.scans.len() == 1 => n_components,
         _ => n_components * 3,
+    }
+}
+
+const CUT_SCAN: &str = "a scan ends before the picture does";
+
+fn walk_fault(name: &str, fault: WalkFault) -> ImageFault {
+    match fault {
+        WalkFault::Cut(detail) => truncated(name, detail),
+        WalkFault::Bad(detail) => damaged(name, &detail),
+    }
+}
+
+fn scan_fault(name: &str, fault: ScanFault) -> ImageFault {
+    match fault {
+        ScanFault::Cut => truncated(name, CUT_SCAN),
+        ScanFault::Bad(detail) => damaged(name, detail),
     }
 }
 
 fn fault(name: &str, cause: &DecodeErrors) -> ImageFault {
     match cause {
-        DecodeErrors::ExhaustedData => ImageFault::Truncated {
-            name: name.to_owned(),
-            format: Format::Jpeg,
-            detail: "its last scan ends before the picture does".to_owned(),
-        },
+        DecodeErrors::ExhaustedData => truncated(name, CUT_SCAN),
         other => damaged(name, &other.to_string()),
+    }
+}
+
+fn truncated(name: &str, detail: &str) -> ImageFault {
+    ImageFault::Truncated {
+        name: name.to_owned(),
+        format: Format::Jpeg,
+        detail: detail.to_owned(),
     }
 }
 

@@ -15,13 +15,20 @@ pub(crate) enum NearestMap {
     /// The place itself.
     Copy,
     /// By 90 (square pictures only), 180 or 270 degrees.
-    RightAngle { degrees: u16, last_x: i32, last_y: i32 },
+    RightAngle {
+        degrees: u16,
+        last_x: i32,
+        last_y: i32,
+    },
     /// Each axis on its own; −1 is outside.
     Separable { columns: Vec<i32>, rows: Vec<i32> },
     /// 16.16 fixed point.
     Fixed(Fixed),
     /// Written out for each pixel, row by row.
-    Tabulated { width: usize, pixels: Vec<(i32, i32)> },
+    Tabulated {
+        width: usize,
+        pixels: Vec<(i32, i32)>,
+    },
 }
 
 /// x' = (x0 + a·x + b·y) >> 16, y' = (y0 + d·x + e·y) >> 16.
@@ -174,9 +181,7 @@ fn fits_fixed_point(matrix: &Matrix, width: f64, height: f64) -> bool {
     let [a, b, c, d, e, f] = *matrix;
     [(0.0, 0.0), (width, height), (0.0, height), (width, 0.0)]
         .iter()
-        .all(|&(x, y)| {
-            (x * a + y * b + c).abs() < 32768.0 && (x * d + y * e + f).abs() < 32768.0
-        })
+        .all(|&(x, y)| (x * a + y * b + c).abs() < 32768.0 && (x * d + y * e + f).abs() < 32768.0)
 }
 
 /// Exactly 0, of either sign.

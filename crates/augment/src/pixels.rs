@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 
-use crate::fault::SpecFault;
+use crate::spec_fault::SpecFault;
 
 /// An 8-bit picture of `height` rows, each of `width` pixels of 1 or 3 interleaved channels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,10 +147,7 @@ impl Pixels {
                 .map(|(v, n)| (f64::from(v), n as f64))
         };
         let mean = levels().map(|(v, n)| v * n).sum::<f64>() / n;
-        let variance = levels()
-            .map(|(v, n)| (v - mean).powi(2) * n)
-            .sum::<f64>()
-            / n;
+        let variance = levels().map(|(v, n)| (v - mean).powi(2) * n).sum::<f64>() / n;
         Statistics {
             width: self.width,
             height: self.height,

@@ -7,7 +7,8 @@ use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Info, Limi
 
 use crate::decode::{Decoded, check_size};
 use crate::exif;
-use crate::fault::{Format, ImageFault, ImageWarning};
+use crate::image_fault::{Format, ImageFault};
+use crate::image_warning::ImageWarning;
 use crate::pixels::{Channels, Pixels};
 use crate::preprocess::BitDepthPolicy;
 use crate::sixteen_bits;
@@ -27,12 +28,24 @@ pub(crate) fn decode(
     let mut reader = decoder.read_info().map_err(fail)?;
     let (width, height) = (reader.info().width, reader.info().height);
     let n_bytes = reader.output_buffer_size().unwrap_or(usize::MAX);
-    check_size(name, width, height, (n_bytes as u64).div_ceil(u64::from(width) * u64::from(height)))?;
+    check_size(
+        name,
+        width,
+        height,
+        (n_bytes as u64).div_ceil(u64::from(width) * u64::from(height)),
+    )?;
     let mut samples = vec![0; n_bytes];
     let frame = reader.next_frame(&mut samples).map_err(fail)?;
     let mut warnings = warnings_of(name, reader.info());
     // Reads on to IEND, whose absence is an error.
-    let pixels = to_pixels(name, &reader, &samples, frame.line_size, policy, &mut warnings)?;
+    let pixels = to_pixels(
+        name,
+        &reader,
+        &samples,
+        frame.line_size,
+        policy,
+        &mut warnings,
+    )?;
     reader.finish().map_err(fail)?;
     Ok(Decoded { pixels, warnings })
 }

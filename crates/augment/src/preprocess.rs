@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{SpecFault, SpecFaults};
 use crate::limits::MAX_OUTPUT_SIDE;
+use crate::spec_fault::{SpecFault, SpecFaults};
 
 /// How a file becomes a tensor `[3, height, width]`: decode, resize, divide by 255, normalise.
 ///
@@ -174,7 +174,11 @@ mod tests {
             ..Preprocess::default()
         };
         let faults = spec.check().unwrap_err();
-        let fields: Vec<_> = faults.faults().iter().map(|f| f.location().unwrap()).collect();
+        let fields: Vec<_> = faults
+            .faults()
+            .iter()
+            .map(|f| f.location().unwrap())
+            .collect();
         assert_eq!(fields, ["width", "height", "mean", "std"]);
     }
 

@@ -1,6 +1,6 @@
 //! 16-bit samples into 8-bit ones, by an explicit policy.
 
-use crate::fault::ImageWarning;
+use crate::image_warning::ImageWarning;
 use crate::preprocess::BitDepthPolicy;
 
 /// A grey picture that spans less than this much of 0–65535 comes out nearly flat.
@@ -75,10 +75,10 @@ mod tests {
     #[test]
     fn scaling_equals_rounded_division_for_all_values() {
         for value in 0..=u16::MAX {
-            let exact = (f64::from(value) * 255.0 / 65535.0).round();
-            assert_eq!(f64::from(scaled(value)), exact, "{value}");
-            let exact = (f64::from(value.min(4095)) * 255.0 / 4095.0).round();
-            assert_eq!(f64::from(twelve_bits_scaled(value)), exact, "{value}");
+            let exact = (f64::from(value) * 255.0 / 65535.0).round() as u8;
+            assert_eq!(scaled(value), exact, "{value}");
+            let exact = (f64::from(value.min(4095)) * 255.0 / 4095.0).round() as u8;
+            assert_eq!(twelve_bits_scaled(value), exact, "{value}");
         }
     }
 
@@ -96,7 +96,12 @@ mod tests {
             }]
         );
         warnings.clear();
-        gray(&file([100, 8292]), "x", BitDepthPolicy::Scale, &mut warnings);
+        gray(
+            &file([100, 8292]),
+            "x",
+            BitDepthPolicy::Scale,
+            &mut warnings,
+        );
         let policy = BitDepthPolicy::TwelveInSixteen;
         gray(&file([0, 4095]), "x", policy, &mut warnings);
         assert_eq!(warnings, []);

@@ -2,7 +2,7 @@
 //!
 //! For the decoder, which reads two of these and names the others in its refusal.
 
-use crate::fault::{Format, ImageFault};
+use crate::image_fault::{Format, ImageFault};
 
 pub(crate) const PNG_SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 

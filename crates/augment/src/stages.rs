@@ -6,10 +6,13 @@ use serde::Serialize;
 
 use crate::decode::{Decoded, decode};
 use crate::draw::AffineDraw;
-use crate::fault::{ImageFault, ImageWarning};
+use crate::image_fault::ImageFault;
+use crate::image_warning::ImageWarning;
 use crate::pixels::{Pixels, Statistics};
 use crate::preprocess::Preprocess;
 use crate::resize::resize;
+use crate::spec_fault::{SpecFault, SpecFaults};
+use crate::transform::EvalTransform;
 use crate::warp::Warp;
 
 /// One stage: what it is called, its picture, what its values are.
@@ -46,10 +49,10 @@ pub enum StagesFault {
     Image(#[from] ImageFault),
     /// The specification or the draw.
     #[error(transparent)]
-    Spec(#[from] crate::fault::SpecFaults),
+    Spec(#[from] SpecFaults),
     /// A buffer, by a bug.
     #[error(transparent)]
-    Buffer(#[from] crate::fault::SpecFault),
+    Buffer(#[from] SpecFault),
 }
 
 /// The stages of the image in `bytes` under `draw`; `AffineDraw::IDENTITY` shows what evaluation
@@ -64,7 +67,7 @@ pub fn stages(
     draw: &AffineDraw,
 ) -> Result<Stages, StagesFault> {
     draw.check()?;
-    let transform = crate::EvalTransform::new(spec.clone())?;
+    let transform = EvalTransform::new(spec.clone())?;
     let Decoded { pixels, warnings } = decode(bytes, name, spec)?;
     let (width, height) = (spec.width as usize, spec.height as usize);
     let resized = resize(&pixels, spec.width, spec.height);

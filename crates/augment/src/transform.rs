@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::bilinear;
 use crate::draw::{AffineDraw, AffineRanges};
-use crate::fault::{SpecFault, SpecFaults};
 use crate::pixels::Pixels;
 use crate::preprocess::Preprocess;
+use crate::spec_fault::{SpecFault, SpecFaults};
 use crate::warp::Warp;
 
 /// How a moved pixel gets its value.
@@ -109,7 +109,8 @@ impl TrainTransform {
         let (width, height) = (pixels.width() as usize, pixels.height() as usize);
         match self.interpolation {
             Interpolation::NearestParity => {
-                self.eval.gather(pixels, &Warp::new(draw, width, height), out);
+                self.eval
+                    .gather(pixels, &Warp::new(draw, width, height), out);
             }
             Interpolation::Bilinear => {
                 let matrix = bilinear::matrix_of(draw, width, height);

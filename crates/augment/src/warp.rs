@@ -60,7 +60,8 @@ impl Warp {
     ) {
         let (width, height) = (self.width as i32, self.height as i32);
         // A negative number is a large one without its sign: one comparison for both ends.
-        let is_inside = |(x, y): (i32, i32)| (x as u32) < width as u32 && (y as u32) < height as u32;
+        let is_inside =
+            |(x, y): (i32, i32)| (x as u32) < width as u32 && (y as u32) < height as u32;
         let mut place = 0;
         for y in 0..height {
             for x in 0..width {

@@ -1,6 +1,6 @@
-//! What can be wrong with an image, a name, a setting; and what is worth a warning.
+//! What can be wrong with an image or its name.
 //!
-//! For whoever reports them: each has a stable code (docs/errors/augment.md), a place, the
+//! For whoever reports it: each fault has a stable code (docs/errors/augment.md), a place, the
 //! offending value and a remedy. Deliberately not here: printing and exit.
 
 use std::path::PathBuf;
@@ -180,6 +180,26 @@ impl ImageFault {
         }
     }
 
+    /// The image as the table or the user wrote it; `None` where a path of the system failed.
+    #[must_use]
+    pub fn image(&self) -> Option<&str> {
+        match self {
+            Self::Io { .. } => None,
+            Self::Missing { name, .. }
+            | Self::Name { name, .. }
+            | Self::Outside { name, .. }
+            | Self::NotAFile { name, .. }
+            | Self::Empty { name, .. }
+            | Self::FileTooLarge { name, .. }
+            | Self::Format { name, .. }
+            | Self::TooLarge { name, .. }
+            | Self::NoPixels { name, .. }
+            | Self::Truncated { name, .. }
+            | Self::Damaged { name, .. }
+            | Self::Unsupported { name, .. } => Some(name),
+        }
+    }
+
     /// The image, its control characters escaped.
     #[must_use]
     pub fn location(&self) -> Option<String> {
@@ -263,201 +283,6 @@ impl ImageFault {
                 "save the picture again as an 8-bit grey or RGB PNG".to_owned()
             }
         })
-    }
-}
-
-/// What a reader of an image should know, though the image is usable.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum ImageWarning {
-    /// A 16-bit picture that would come out nearly flat.
-    #[error(
-        "16-bit values {min}–{max} use less than an eighth of the range: the picture comes out flat"
-    )]
-    NarrowRange {
-        /// The image.
-        name: String,
-        /// The smallest value.
-        min: u16,
-        /// The largest value.
-        max: u16,
-    },
-    /// Values above 4095 in a picture that was declared to have 12 bits.
-    #[error("16-bit values up to {max} do not fit 12 bits and were clipped at 4095")]
-    BeyondTwelveBits {
-        /// The image.
-        name: String,
-        /// The largest value.
-        max: u16,
-    },
-    /// An EXIF orientation, which is not applied.
-    #[error("the EXIF orientation {orientation} is not applied, as in Pillow")]
-    OrientationIgnored {
-        /// The image.
-        name: String,
-        /// 2 to 8.
-        orientation: u16,
-    },
-    /// An animation, of which the first picture is used.
-    #[error("an animated PNG: its default picture is used")]
-    Animated {
-        /// The image.
-        name: String,
-    },
-}
-
-impl ImageWarning {
-    /// The stable code: I and three digits.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::NarrowRange { .. } => "I101",
-            Self::BeyondTwelveBits { .. } => "I102",
-            Self::OrientationIgnored { .. } => "I103",
-            Self::Animated { .. } => "I104",
-        }
-    }
-
-    /// The image, its control characters escaped.
-    #[must_use]
-    pub fn location(&self) -> Option<String> {
-        match self {
-            Self::NarrowRange { name, .. }
-            | Self::BeyondTwelveBits { name, .. }
-            | Self::OrientationIgnored { name, .. }
-            | Self::Animated { name } => Some(escaped(name)),
-        }
-    }
-
-    /// How to mend it.
-    #[must_use]
-    pub fn help(&self) -> Option<String> {
-        Some(
-            match self {
-                Self::NarrowRange { .. } => {
-                    "for 12-bit values in 16-bit samples set bit_depth = \"twelve-in-sixteen\""
-                }
-                Self::BeyondTwelveBits { .. } => "set bit_depth = \"scale\"",
-                Self::OrientationIgnored { .. } => "rotate the file itself if it lies on its side",
-                Self::Animated { .. } => "save the picture that is meant as a plain PNG",
-            }
-            .to_owned(),
-        )
-    }
-}
-
-/// A setting, a draw or a buffer that cannot be used.
-#[derive(Clone, Debug, PartialEq, Error)]
-pub enum SpecFault {
-    /// A field of `Preprocess`, `AffineRanges` or `AffineDraw` out of range.
-    #[error("{field} {expected}")]
-    Setting {
-        /// Which field.
-        field: &'static str,
-        /// What it may be.
-        expected: String,
-        /// What it was.
-        value: String,
-    },
-    /// A buffer whose length does not fit.
-    #[error("{what}: expected {expected} values, found {found}")]
-    BufferLength {
-        /// Which buffer.
-        what: &'static str,
-        /// The length that fits.
-        expected: usize,
-        /// Its length.
-        found: usize,
-    },
-    /// A picture of another size than the transform's.
-    #[error("the picture is {found_width}×{found_height}, the transform {width}×{height}")]
-    PictureSize {
-        /// The transform's.
-        width: u32,
-        /// The transform's.
-        height: u32,
-        /// The picture's.
-        found_width: u32,
-        /// The picture's.
-        found_height: u32,
-    },
-    /// The PNG encoder failed.
-    #[error("the picture cannot be encoded: {reason}")]
-    Encode {
-        /// Its reason.
-        reason: String,
-    },
-}
-
-impl SpecFault {
-    /// The stable code: I and three digits.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Setting { .. } => "I201",
-            Self::BufferLength { .. } => "I202",
-            Self::PictureSize { .. } => "I203",
-            Self::Encode { .. } => "I204",
-        }
-    }
-
-    /// 2 for a setting; 1 for the others, which only a bug can cause.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Setting { .. } => 2,
-            _ => 1,
-        }
-    }
-
-    /// The field.
-    #[must_use]
-    pub fn location(&self) -> Option<String> {
-        match self {
-            Self::Setting { field, .. } => Some((*field).to_owned()),
-            _ => None,
-        }
-    }
-
-    /// What it was.
-    #[must_use]
-    pub fn value(&self) -> Option<String> {
-        match self {
-            Self::Setting { value, .. } => Some(escaped(value)),
-            _ => None,
-        }
-    }
-
-    /// What it may be.
-    #[must_use]
-    pub fn help(&self) -> Option<String> {
-        match self {
-            Self::Setting {
-                field, expected, ..
-            } => Some(format!("{field} {expected}")),
-            _ => None,
-        }
-    }
-}
-
-/// Every unusable setting at once; never empty.
-#[derive(Clone, Debug, PartialEq, Error)]
-#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-pub struct SpecFaults(Vec<SpecFault>);
-
-impl SpecFaults {
-    /// The faults, in the order of the fields.
-    #[must_use]
-    pub fn faults(&self) -> &[SpecFault] {
-        &self.0
-    }
-
-    /// `Ok` where there are none.
-    pub(crate) fn unless_empty(faults: Vec<SpecFault>) -> Result<(), Self> {
-        if faults.is_empty() {
-            Ok(())
-        } else {
-            Err(Self(faults))
-        }
     }
 }
 
