@@ -1,4 +1,39 @@
-//! Draws and writes what was measured.
+//! Draws and writes what was measured: run folders, plots, one page.
+//!
+//! For the command that trains, for `report RUN`, and for anybody who has scores and wants pictures
+//! of them. Deliberately not here: computing figures (`cxr-metrics`), the clock, the environment,
+//! and anything that prints.
+//!
+//! A run folder holds, by these names:
+//! ```text
+//! config.toml                 every setting, `key = value  # origin`
+//! run.json                    RunRecord: how it ended, machine, versions, fingerprints
+//! events.jsonl results.csv    the logs; cut to a recorded length on resume
+//! evaluation.json             Evaluations: valid and test
+//! data/class_weights.json     plots::ClassTable         data/leakage.json    LeakageRecord
+//! data/ceilings.json          the phantom's, byte for byte
+//! plots/*.svg                 class_distribution loss accuracy auroc auroc_per_finding roc pr
+//!                             calibration thresholds     plots/train_batch.png
+//! predictions/ weights/       written by others
+//! run.lock                    names the process that writes
+//! report.html                 page::write, from the files above and nothing else
+//! ```
+//!
+//! ```
+//! use cxr_report::{EventKind, RunFolder, RunRecord, RUN_RECORD, page, plots};
+//! let root = tempfile::tempdir()?;
+//! let run = RunFolder::create(root.path(), "example")?;
+//! assert_eq!(run.name(), "example-001");
+//! assert_eq!(RunFolder::open(run.dir()).unwrap_err().code(), "R006"); // one writer at a time
+//! run.write_json(RUN_RECORD, &RunRecord { seed: Some(7), ..RunRecord::default() })?;
+//! run.append_event(EventKind::RunStart, &serde_json::json!({"seed": 7}))?;
+//! let curve = plots::Curve { name: "Edema".into(), points: vec![(0.0, 0.0), (0.2, 0.9), (1.0, 1.0)],
+//!     figure: Some(0.85), ..plots::Curve::default() };
+//! run.write("plots/roc.svg", plots::roc("test", &[curve])?.as_bytes())?;
+//! let html = std::fs::read_to_string(page::write(run.dir())?)?;
+//! assert!(html.contains("ROC on test") && !html.contains("<script"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod ceilings;
 mod disk;

@@ -149,13 +149,10 @@ mod tests {
         ] {
             let error = check(&format!("<svg width=\"1\">{inside}</svg>")).unwrap_err();
             assert_eq!((error.code(), error.exit_code()), ("R013", 3));
-            assert!(
-                error
-                    .value()
-                    .unwrap()
-                    .contains(&named.escape_debug().to_string()),
-                "{inside}: {error:?}"
-            );
+            let ReportError::ActivePlot { value, .. } = &error else {
+                panic!("{error:?}")
+            };
+            assert!(value.contains(named), "{inside}: {value}");
         }
         for svg in ["", "<html>", "<svg width=\"1\">"] {
             assert_eq!(check(svg).unwrap_err().code(), "R013");

@@ -15,12 +15,13 @@ use crate::report_error::ReportError;
 const FINENESS: f64 = 8.0;
 /// plotters' factor between a font's size and what it writes into an SVG.
 const FONT_FACTOR: f64 = 1.24;
+const LEGEND_ROW: f64 = 18.0;
+const LEGEND_SWATCH: f64 = 20.0;
+const LEGEND_SIZE: f64 = 12.5;
 /// Stands for the colour of the text around; no picture uses this one.
 const INK_RGB: RGBColor = RGBColor(1, 2, 3);
 /// As an attribute: inside a text, quotes are escaped.
 const INK_ATTRIBUTE: &str = "=\"#010203\"";
-/// Width of a character in sizes of its font: on the wide side, because nobody knows the font.
-const CHARACTER_WIDTH: f64 = 0.6;
 
 /// For a picture that stands alone; a page takes it out and sets the same itself.
 pub(crate) const STANDALONE_STYLE: &str = "<style>.cxr-plot{color:#1c2530;background:#fff}\
@@ -185,35 +186,26 @@ impl<'a> Canvas<'a> {
         self.put(&Circle::new(at(place), fine(radius), style))
     }
 
-    /// Swatches with names, from the left, wrapped below each other when the width is used up.
-    /// Gives the y below them.
+    /// Swatches with names, in rows as `legend_places` puts them. Gives the y below them.
     pub(super) fn legend(
         &self,
-        (left, top): (f64, f64),
-        right: f64,
+        top: f64,
+        width: f64,
         entries: &[(Mark, Colour, &str)],
     ) -> Result<f64, ReportError> {
-        const ROW: f64 = 18.0;
-        const SWATCH: f64 = 20.0;
-        let (mut x, mut y) = (left, top + ROW / 2.0);
-        for &(mark, colour, name) in entries {
-            let width = SWATCH + text_width(name, 12.5) + 12.0;
-            if x > left && x + width > right {
-                (x, y) = (left, y + ROW);
-            }
-            let middle = (x + 7.0, y);
+        for (&(mark, colour, name), (x, row)) in entries.iter().zip(legend_places(entries, width)) {
+            let y = top + LEGEND_ROW * (row + 0.5);
             match mark {
                 Mark::Line => self.line(&[(x, y), (x + 14.0, y)], 2.25, colour)?,
                 Mark::Dashes => self.dashes((x, y), (x + 14.0, y), colour)?,
-                Mark::Dot => self.dot(middle, 4.0, colour)?,
+                Mark::Dot => self.dot((x + 7.0, y), 4.0, colour)?,
                 Mark::Square => self.bar((x + 2.0, y - 5.0), (x + 12.0, y + 5.0), colour)?,
                 Mark::Tick => self.bar((x + 6.0, y - 6.0), (x + 8.5, y + 6.0), colour)?,
             }
-            let writing = Writing::label(Hold::Left).sized(12.5);
-            self.text((x + SWATCH, y), name, writing)?;
-            x += width;
+            let writing = Writing::label(Hold::Left).sized(LEGEND_SIZE);
+            self.text((x + LEGEND_SWATCH, y), name, writing)?;
         }
-        Ok(y + ROW / 2.0)
+        Ok(top + legend_height(entries, width))
     }
 
     fn put<E>(&self, element: &E) -> Drawn
@@ -242,10 +234,48 @@ pub(super) enum Mark {
     Tick,
 }
 
-/// How wide a text may be, in logical pixels.
+/// Height of a legend's rows.
+pub(super) fn legend_height(entries: &[(Mark, Colour, &str)], width: f64) -> f64 {
+    let places = legend_places(entries, width);
+    places
+        .last()
+        .map_or(0.0, |(_, row)| LEGEND_ROW * (row + 1.0))
+}
+
+/// The x and the row of each entry: side by side as long as the width lasts.
+fn legend_places(entries: &[(Mark, Colour, &str)], width: f64) -> Vec<(f64, f64)> {
+    let (mut x, mut row) = (0.0, 0.0);
+    entries
+        .iter()
+        .map(|&(_, _, name)| {
+            let taken = LEGEND_SWATCH + text_width(name, LEGEND_SIZE);
+            if x > 0.0 && x + taken > width {
+                (x, row) = (0.0, row + 1.0);
+            }
+            let place = (x, row);
+            x += taken + 10.0;
+            place
+        })
+        .collect()
+}
+
+/// How wide a text may be, in logical pixels: on the wide side, because nobody knows the font.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
-    let n_characters = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
-    f64::from(n_characters) * size * CHARACTER_WIDTH
+    text.chars().map(character_width).sum::<f64>() * size
+}
+
+/// In sizes of the font, after the wider of Arial and DejaVu Sans.
+fn character_width(character: char) -> f64 {
+    match character {
+        'i' | 'j' | 'l' | 'I' | '.' | ',' | ':' | ';' | '|' | '\'' | '!' => 0.34,
+        ' ' | 'f' | 'r' | 't' | '(' | ')' | '[' | ']' | '/' | '-' => 0.41,
+        'm' | 'w' | 'M' | 'W' | '%' | '@' => 0.98,
+        '<' | '>' | '=' | '+' | '&' => 0.84,
+        'A'..='Z' => 0.76,
+        '\u{0}'..='\u{7f}' => 0.64,
+        // Wide scripts take a square.
+        _ => 1.0,
+    }
 }
 
 /// The text, or as much of it as fits with "…" after it.
@@ -253,12 +283,14 @@ pub(super) fn shortened(text: &str, size: f64, width: f64) -> String {
     if text_width(text, size) <= width {
         return text.to_owned();
     }
+    let room = width - text_width("…", size);
     let mut short = String::new();
     for character in text.chars() {
-        if text_width(&short, size) + 2.0 * size * CHARACTER_WIDTH > width {
+        short.push(character);
+        if text_width(&short, size) > room {
+            short.pop();
             break;
         }
-        short.push(character);
     }
     short.push('…');
     short

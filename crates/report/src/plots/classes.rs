@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::canvas::{Colour, Hold, Mark, Writing, picture, text_width};
+use super::canvas::{Colour, Hold, Mark, Writing, legend_height, picture, text_width};
 use super::scale::Scale;
 use crate::report_error::ReportError;
 
@@ -72,13 +72,13 @@ pub fn class_distribution(table: &ClassTable) -> Result<String, ReportError> {
         .iter()
         .map(|(mark, colour, name)| (*mark, *colour, name.as_str()))
         .collect();
-    let height = 62.0 + 18.0 * float(legend.len().div_ceil(2)) + row_height * float(rows.len());
+    let height = 56.0 + legend_height(&legend, WIDTH) + row_height * float(rows.len());
     picture(
         "class_distribution",
         "How often each finding is there",
         (WIDTH, height),
         |canvas| {
-            let top = canvas.legend((0.0, 24.0), WIDTH, &legend)? + 6.0;
+            let top = canvas.legend(24.0, WIDTH, &legend)? + 6.0;
             let bottom = top + row_height * float(rows.len());
             let most = rows
                 .iter()

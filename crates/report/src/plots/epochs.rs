@@ -5,7 +5,7 @@
 
 use cxr_metrics::{Baselines, EpochRecord, History, MacroMean, PassSummary};
 
-use super::canvas::{Canvas, Colour, Hold, Mark, Writing, picture};
+use super::canvas::{Canvas, Colour, Hold, Mark, Writing, legend_height, picture};
 use super::scale::Scale;
 use crate::report_error::ReportError;
 
@@ -127,7 +127,7 @@ impl<'a> Panel<'a> {
     }
 
     fn draw(&self, canvas: &Canvas<'_>, top: f64, epochs: &Scale, best: Option<u64>) -> Drawn {
-        let bottom = top + PANEL - 44.0;
+        let bottom = top + PANEL - 42.0;
         let values = Scale::new(Scale::range_of(self.values(), (0.0, 1.0)), (bottom, top));
         for (value, text) in values.ticks(6) {
             let y = values.at(value);
@@ -183,15 +183,13 @@ fn panels(
     let n_panels = super::classes::float(drawn.len());
     let best = history.best().map(|epoch| epoch.epoch);
     let entries = legend(drawn, best);
-    // Entries are short enough for three a row.
-    let legend_rows = super::classes::float(entries.len().div_ceil(3));
-    let height = 34.0 + 18.0 * legend_rows + (PANEL + heading_height) * n_panels;
+    let entries: Vec<(Mark, Colour, &str)> = entries
+        .iter()
+        .map(|(mark, colour, name)| (*mark, *colour, name.as_str()))
+        .collect();
+    let height = 26.0 + legend_height(&entries, WIDTH) + (PANEL + heading_height) * n_panels;
     picture(plot, title, (WIDTH, height), |canvas| {
-        let entries: Vec<_> = entries
-            .iter()
-            .map(|(mark, colour, name)| (*mark, *colour, name.as_str()))
-            .collect();
-        let mut top = canvas.legend((0.0, 24.0), WIDTH, &entries)? + 8.0;
+        let mut top = canvas.legend(24.0, WIDTH, &entries)? + 8.0;
         for panel in drawn {
             if heading_height > 0.0 {
                 let writing = Writing::label(Hold::Left);
@@ -202,7 +200,7 @@ fn panels(
             top += PANEL;
         }
         let writing = Writing::label(Hold::Middle).sized(12.0);
-        canvas.text(((LEFT + RIGHT) / 2.0, top - 16.0), "epoch", writing)
+        canvas.text(((LEFT + RIGHT) / 2.0, top - 14.0), "epoch", writing)
     })
 }
 

@@ -4,7 +4,7 @@
 
 use cxr_metrics::Evaluation;
 
-use super::canvas::{Canvas, Colour, Hold, Mark, Writing, picture, shortened};
+use super::canvas::{Canvas, Colour, Hold, Mark, Writing, legend_height, picture, shortened};
 use super::classes::{float, label_width};
 use super::scale::Scale;
 use crate::ceilings::AurocCeilings;
@@ -44,13 +44,13 @@ pub fn auroc_per_finding(split: &str, findings: &[FindingAuroc]) -> Result<Strin
     let low = ((lowest - 0.02) * 20.0).floor().max(0.0) / 20.0;
     let scale = Scale::new((low, 1.0), (left, WIDTH - 52.0));
     let legend = legend(findings);
-    let height = 72.0 + ROW * float(rows.len());
+    let height = 54.0 + legend_height(&legend, WIDTH) + ROW * float(rows.len());
     picture(
         "auroc_per_finding",
         &format!("AUROC of each finding on {split}"),
         (WIDTH, height),
         |canvas| {
-            let top = canvas.legend((0.0, 24.0), WIDTH, &legend)? + 4.0;
+            let top = canvas.legend(24.0, WIDTH, &legend)? + 4.0;
             let bottom = top + ROW * float(rows.len());
             for (value, text) in scale.ticks(7) {
                 let x = scale.at(value);
@@ -97,9 +97,11 @@ impl FindingAuroc {
         canvas.text((left - 8.0, y), &name, Writing::label(Hold::Right))?;
         let Some(auroc) = self.auroc else {
             let reason = self.undefined.as_deref().unwrap_or("no reason recorded");
-            let text = shortened(&format!("undefined: {reason}"), 12.0, WIDTH - left - 8.0);
+            // Right of the line of chance, which would cross it.
+            let x = scale.at(0.5) + 8.0;
+            let text = shortened(&format!("undefined: {reason}"), 12.0, WIDTH - x);
             let writing = Writing::label(Hold::Left).sized(12.0);
-            return canvas.text((left + 8.0, y), &text, writing.coloured(Colour::Ink(0.7)));
+            return canvas.text((x, y), &text, writing.coloured(Colour::Ink(0.7)));
         };
         if let Some((low, high)) = self.interval {
             let (low, high) = (scale.at(low), scale.at(high));

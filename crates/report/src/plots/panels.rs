@@ -11,7 +11,7 @@ use crate::report_error::ReportError;
 const WIDTH: f64 = 480.0;
 const N_COLUMNS: usize = 3;
 const CELL: f64 = WIDTH / 3.0;
-const CELL_HEIGHT: f64 = 172.0;
+const CELL_HEIGHT: f64 = 188.0;
 /// Points closer than this to the last one drawn are left out.
 const VISIBLE: f64 = 0.4;
 
@@ -173,18 +173,15 @@ impl<'a> Cell<'a> {
     }
 
     fn draw(&self, canvas: &Canvas<'_>, (left, top): (f64, f64)) -> Result<(), ReportError> {
-        let (x0, x1) = (left + 24.0, left + CELL - 6.0);
-        let (y0, y1) = (top + CELL_HEIGHT - 24.0, top + 20.0);
-        let figure = self.figure.map(|figure| format!("{figure:.3}"));
-        let figure = figure.unwrap_or_default();
-        let name = shortened(self.name, 12.0, x1 - left - 44.0);
-        let writing = Writing::label(Hold::Left).sized(12.0).bold();
-        canvas.text((left + 4.0, top + 9.0), &name, writing)?;
-        canvas.text(
-            (x1, top + 9.0),
-            &figure,
-            Writing::label(Hold::Right).sized(12.0),
-        )?;
+        let (x0, x1) = (left + 22.0, left + CELL - 8.0);
+        let (y0, y1) = (top + CELL_HEIGHT - 26.0, top + 34.0);
+        let name = shortened(self.name, 12.5, x1 - left);
+        let writing = Writing::label(Hold::Left).sized(12.5);
+        canvas.text((left, top + 8.0), &name, writing.bold())?;
+        if let Some(figure) = self.figure {
+            let right = Writing::label(Hold::Right).sized(12.5);
+            canvas.text((x1, top + 23.0), &format!("{figure:.3}"), right)?;
+        }
         let frame = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)];
         canvas.line(&frame, 1.0, Colour::Ink(0.3))?;
         let (x, y) = (
@@ -192,9 +189,9 @@ impl<'a> Cell<'a> {
             Scale::new((0.0, 1.0), (y0, y1)),
         );
         for (value, text) in [(0.0, "0"), (0.5, ".5"), (1.0, "1")] {
-            let writing = Writing::label(Hold::Middle).sized(11.0);
+            let writing = Writing::label(Hold::Middle).sized(12.0);
             canvas.text((x.at(value), y0 + 9.0), text, writing)?;
-            let writing = Writing::label(Hold::Right).sized(11.0);
+            let writing = Writing::label(Hold::Right).sized(12.0);
             canvas.text((x0 - 4.0, y.at(value)), text, writing)?;
         }
         if let Some(reason) = self.undefined {
@@ -233,12 +230,12 @@ struct Sheet<'a> {
 impl Sheet<'_> {
     fn draw(&self, cells: &[Cell<'_>]) -> Result<String, ReportError> {
         let n_rows = cells.len().div_ceil(N_COLUMNS);
-        let height = 70.0 + CELL_HEIGHT * float(n_rows);
+        let height = 70.0 + CELL_HEIGHT * float(n_rows) - 8.0;
         picture(self.plot, &self.title, (WIDTH, height), |canvas| {
-            let axes = format!("across: {}   up: {}", self.axes.0, self.axes.1);
+            let axes = format!("across: {}, up: {}", self.axes.0, self.axes.1);
             let writing = Writing::label(Hold::Left).sized(12.0);
             canvas.text((0.0, 34.0), &axes, writing)?;
-            canvas.legend((0.0, 44.0), WIDTH, self.legend)?;
+            canvas.legend(44.0, WIDTH, self.legend)?;
             for (place, cell) in cells.iter().enumerate() {
                 let left = CELL * float(place % N_COLUMNS);
                 let top = 70.0 + CELL_HEIGHT * float(place / N_COLUMNS);
@@ -256,7 +253,7 @@ fn undefined(
     (x, y): (f64, f64),
     width: f64,
 ) -> Result<(), ReportError> {
-    const SIZE: f64 = 11.0;
+    const SIZE: f64 = 12.0;
     let mut lines = vec![String::from("undefined:")];
     for word in reason.split_whitespace() {
         match lines.last_mut() {

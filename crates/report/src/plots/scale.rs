@@ -54,13 +54,10 @@ impl Scale {
         (self.from, self.to)
     }
 
-    pub(super) fn holds(&self, value: f64) -> bool {
-        (self.low..=self.high).contains(&value)
-    }
-
     /// Round values inside the range, at most `most` of them, with their texts.
     pub(super) fn ticks(&self, most: usize) -> Vec<(f64, String)> {
-        let points = RangedCoordf64::from(self.low..self.high).key_points(most);
+        // plotters may give one more than it is asked for.
+        let points = RangedCoordf64::from(self.low..self.high).key_points(most.max(2) - 1);
         let decimals = decimals_of(&points);
         points
             .iter()
@@ -103,10 +100,10 @@ mod tests {
             ticks.into_iter().map(|(_, text)| text).collect()
         };
         assert_eq!(
-            texts(0.0, 1.0, 6),
+            texts(0.0, 1.0, 7),
             ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
         );
-        assert_eq!(texts(0.0, 130.0, 4), ["0", "50", "100"]);
+        assert_eq!(texts(0.0, 130.0, 5), ["0", "50", "100"]);
         for (low, high) in [(0.4, 1.0), (0.0213, 0.0218), (-3.0, 1e6)] {
             let found = texts(low, high, 6);
             assert!((2..=6).contains(&found.len()), "{low} {high}: {found:?}");

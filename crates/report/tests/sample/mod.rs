@@ -1,0 +1,294 @@
+//! A run folder full of plausible numbers, for tests and for looking at the page.
+//!
+//! Scores are drawn, so every figure is measured and none is made up. One finding is never there,
+//! one is there once, one has a name that is markup.
+
+use std::collections::BTreeMap;
+
+use cxr_metrics::{
+    Convention, EpochRecord, Evaluation, EvaluationInput, History, Logits, MacroMean,
+    OperatingPoint, PassSummary, Scores, ThresholdRule, Truths, choose_operating_points, evaluate,
+};
+use cxr_report::plots::{ClassTable, FindingCounts, SplitSize, Tile};
+use cxr_report::*;
+use cxr_stream::{Purpose, Stream};
+use serde_json::json;
+
+/// Name, prevalence, and how far the scores of ill and well are apart.
+pub(crate) const FINDINGS: [(&str, f64, f64); 14] = [
+    ("Atelectasis", 0.21, 0.9),
+    ("Cardiomegaly", 0.12, 2.4),
+    ("Consolidation", 0.09, 0.6),
+    ("Edema", 0.1, 1.9),
+    ("Effusion", 0.25, 2.1),
+    ("Emphysema", 0.07, 1.4),
+    ("Fibrosis", 0.04, 0.3),
+    ("Hernia", 0.0, 0.0),
+    ("Infiltration", 0.3, 1.5),
+    ("Mass", 0.08, 0.2),
+    ("<b>Nodule & \"co\"</b>", 0.09, 0.05),
+    ("Pleural_Thickening", 0.06, 0.35),
+    ("Pneumonia", 0.003, 0.5),
+    ("Pneumothorax", 0.1, 1.1),
+];
+
+/// One split's scores and labels with its evaluation.
+pub(crate) struct Split {
+    pub(crate) scores: Scores,
+    pub(crate) truths: Truths,
+    pub(crate) evaluation: Evaluation,
+}
+
+pub(crate) fn names() -> Vec<String> {
+    FINDINGS.iter().map(|&(name, ..)| name.to_owned()).collect()
+}
+
+fn draw(n_rows: u64, seed: u64) -> (Scores, Truths) {
+    let (mut logits, mut truths) = (Vec::new(), Vec::new());
+    for row in 0..n_rows {
+        for (place, &(_, prevalence, distance)) in (0..).zip(&FINDINGS) {
+            let mut stream = Stream::new(seed, Purpose::Test, place, row);
+            let is_there = stream.uniform() < prevalence;
+            let mean = if is_there { distance } else { 0.0 };
+            truths.push(is_there);
+            logits.push(mean + stream.normal() - 1.5);
+        }
+    }
+    let scores = Scores::Logits(Logits::new(logits, FINDINGS.len()).unwrap());
+    (scores, Truths::known(&truths, FINDINGS.len()).unwrap())
+}
+
+fn split(n_rows: u64, seed: u64, points: &[OperatingPoint]) -> Split {
+    let (scores, truths) = draw(n_rows, seed);
+    let patients: Vec<String> = (0..n_rows).map(|row| (row / 2).to_string()).collect();
+    let evaluation = evaluate(&EvaluationInput {
+        findings: &names(),
+        scores: &scores,
+        truths: &truths,
+        patients: &patients,
+        operating_points: points,
+        split_fingerprint: "9f2c1e44b07a6d3158ac02e7f4d91b6a",
+        convention: Convention::Strict,
+    })
+    .unwrap();
+    Split {
+        scores,
+        truths,
+        evaluation,
+    }
+}
+
+/// Valid with thresholds of its own, and test with those.
+pub(crate) fn splits() -> (Split, Split) {
+    let (scores, truths) = draw(200, 1);
+    let points = choose_operating_points(&scores, &truths, ThresholdRule::Youden).unwrap();
+    (split(200, 1, &points), split(400, 2, &points))
+}
+
+pub(crate) fn history(n_epochs: u32) -> History {
+    let mut history = History::new(names());
+    for epoch in 1..=n_epochs {
+        let done = 1.0 - (-f64::from(epoch) / 4.0).exp();
+        let pass = |loss: f64, subset: f64, best: f64| {
+            let wobble = (f64::from(epoch) * 2.1).sin() * 0.01;
+            let aurocs: Vec<Option<f64>> = FINDINGS
+                .iter()
+                .map(|&(_, prevalence, distance)| {
+                    let auroc = 0.5 + (best - 0.5) * done * (distance / 2.0).min(1.0) + wobble;
+                    (prevalence > 0.0).then_some(auroc)
+                })
+                .collect();
+            PassSummary {
+                loss,
+                subset_accuracy: Some(subset + wobble),
+                label_accuracy: Some(0.86 + 0.05 * done),
+                auroc: MacroMean::of(aurocs.iter().copied()),
+                average_precision: MacroMean::of(aurocs.iter().map(|auroc| auroc.map(|a| a / 2.0))),
+                auroc_per_finding: aurocs,
+            }
+        };
+        let overfitting = (f64::from(epoch) - 8.0).max(0.0) * 0.006;
+        history
+            .push(EpochRecord {
+                epoch: epoch.into(),
+                learning_rate: 1e-3 * (1.0 - f64::from(epoch) / 20.0),
+                seconds: 6.4,
+                images_per_second: 231.0,
+                training_pass: pass(0.62 - 0.3 * done, 0.2 + 0.15 * done, 0.95),
+                train: None,
+                valid: pass(
+                    0.6 - 0.2 * done + overfitting,
+                    0.22 + 0.1 * done,
+                    0.92 - overfitting,
+                ),
+            })
+            .unwrap();
+    }
+    history
+}
+
+pub(crate) fn classes() -> ClassTable {
+    let sizes = [("train", 1400_u64), ("valid", 192), ("test", 400)];
+    let findings = FINDINGS.iter().map(|&(name, prevalence, _)| FindingCounts {
+        name: name.into(),
+        positives: sizes
+            .iter()
+            .map(|&(_, rows)| {
+                (0..rows)
+                    .filter(|row| (*row as f64 * 0.618) % 1.0 < prevalence)
+                    .count() as u64
+            })
+            .collect(),
+        pos_weight: Some(if prevalence > 0.0 {
+            ((1.0 - prevalence) / prevalence).sqrt()
+        } else {
+            1.0
+        }),
+    });
+    ClassTable {
+        findings: findings.collect(),
+        splits: sizes
+            .iter()
+            .map(|&(name, radiographs)| SplitSize {
+                name: name.into(),
+                radiographs,
+            })
+            .collect(),
+        pos_weight_rule: Some("sqrt".into()),
+        warnings: vec!["Hernia has no positive in train: its weight is 1.".into()],
+    }
+}
+
+/// Grey shapes that are told apart: no radiographs.
+pub(crate) fn tiles() -> Vec<Tile> {
+    let tile = |place: u64| {
+        let mut stream = Stream::new(3, Purpose::Test, 99, place);
+        let (x0, y0, tilt) = (
+            stream.range(22.0, 42.0),
+            stream.range(24.0, 40.0),
+            stream.range(-0.4, 0.4),
+        );
+        let pixel = |x: f64, y: f64| {
+            let (u, v) = (x - x0 + tilt * (y - y0), y - y0);
+            let lung = |side: f64| (((u - side) / 10.0).powi(2) + (v / 18.0).powi(2)).min(1.0);
+            (60.0 + 150.0 * lung(-12.0) * lung(12.0) * (1.0 - (u / 60.0).powi(2)).max(0.0)) as u8
+        };
+        Tile {
+            width: 64,
+            height: 64,
+            pixels: (0..64 * 64)
+                .map(|i| pixel(f64::from(i % 64), f64::from(i / 64)))
+                .collect(),
+        }
+    };
+    (0..32).map(tile).collect()
+}
+
+fn ceilings() -> serde_json::Value {
+    let of = |auroc: f64| json!([{"split": "test", "ceiling": {"auroc": auroc}}]);
+    let findings = FINDINGS.iter().map(|&(name, _, distance)| {
+        json!({"name": name, "splits": of((0.62 + 0.16 * distance).min(0.97))})
+    });
+    json!({"recipe": {}, "findings": findings.collect::<Vec<_>>()})
+}
+
+pub(crate) fn record() -> RunRecord {
+    let split = |name: &str, radiographs, patients| SplitRecord {
+        name: name.into(),
+        radiographs,
+        patients,
+        fingerprint: format!("{:064x}", radiographs * 7919),
+        known_as: None,
+    };
+    RunRecord {
+        status: RunStatus::Finished,
+        exit_code: Some(0),
+        command: ["cxr", "train", "--set", "epochs=12"]
+            .map(String::from)
+            .into(),
+        preset: Some("phantom".into()),
+        started: Some("2026-05-09T10:00:00Z".into()),
+        finished: Some("2026-05-09T10:03:20Z".into()),
+        seconds: Some(200.4),
+        seed: Some(20_240_601),
+        model: Some(ModelRecord {
+            architecture: "xray-cnn".into(),
+            n_parameters: 2_206_990,
+            width: 64,
+            height: 64,
+            pretrained: None,
+        }),
+        data: Some(DataRecord {
+            name: "phantom, seed 20240601".into(),
+            is_phantom: true,
+            splits: vec![
+                split("train", 1400, 874),
+                split("valid", 192, 120),
+                split("test", 400, 249),
+            ],
+        }),
+        best: history(12).best().map(|epoch| BestEpoch {
+            epoch: epoch.epoch,
+            rule: "valid macro AUROC".into(),
+            value: epoch.valid.auroc.value,
+        }),
+        processor: Some("Example processor, 2 cores".into()),
+        threads: Some(2),
+        memory_bytes: Some(8 << 30),
+        device: Some("cpu".into()),
+        versions: BTreeMap::from([
+            ("cxr".into(), "0.1.0".into()),
+            ("candle".into(), "0.11.1".into()),
+        ]),
+        fingerprints: BTreeMap::from([("weights".into(), "6f1d".repeat(16))]),
+        timings: BTreeMap::from([("decode".into(), 3.21), ("training".into(), 180.7)]),
+        warnings: vec!["Hernia has no positive in train: its weight is 1.".into()],
+        ..RunRecord::default()
+    }
+}
+
+const CONFIG: &str = "batch_size = 64  # default\nepochs = 12  # cli\nmodel = \"xray-cnn\"  # default (preset phantom)\n\
+seed = 20240601  # default\n\n[augment]\nflip_probability = 0.0  # default\nmax_degrees = 7.5  # default\n\n\
+[data]\ntrain = \"runs/phantom/a rather long path to a table of labels/train.csv\"  # file (my-settings.toml)\n";
+
+/// Writes everything that a finished run has.
+pub(crate) fn write_run(run: &RunFolder) {
+    let (valid, test) = splits();
+    run.append_event(EventKind::RunStart, &json!({"seed": 20_240_601}))
+        .unwrap();
+    run.write("config.toml", CONFIG.as_bytes()).unwrap();
+    run.write_json(RUN_RECORD, &record()).unwrap();
+    run.draw_classes(&classes()).unwrap();
+    run.draw_first_batch(&tiles()).unwrap();
+    run.write_json(CEILINGS, &ceilings()).unwrap();
+    let leakage = LeakageRecord {
+        shared_patients: BTreeMap::from([(
+            "train_valid".into(),
+            ["17", "204", "311", "590", "871"].map(String::from).into(),
+        )]),
+        rows: BTreeMap::from([
+            ("train".into(), 1400),
+            ("valid".into(), 200),
+            ("test".into(), 400),
+        ]),
+        repaired_rows: Some(BTreeMap::from([
+            ("train".into(), 1400),
+            ("valid".into(), 192),
+            ("test".into(), 400),
+        ])),
+        ..LeakageRecord::default()
+    };
+    run.write_json(LEAKAGE, &leakage).unwrap();
+    for n_epochs in 1..=12 {
+        run.append_epoch(&history(n_epochs)).unwrap();
+    }
+    run.draw_history(&history(12), Some(&valid.evaluation.baselines))
+        .unwrap();
+    run.draw_evaluation("test", &test.evaluation, &test.scores, &test.truths)
+        .unwrap();
+    let evaluations = Evaluations {
+        valid: Some(valid.evaluation),
+        test: Some(test.evaluation),
+    };
+    run.write_json(EVALUATION, &evaluations).unwrap();
+}
