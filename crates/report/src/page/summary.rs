@@ -172,7 +172,7 @@ fn mean_prevalence(evaluation: &Evaluation) -> Option<f64> {
     let findings = evaluation.findings.iter();
     let shares: Vec<f64> = findings
         .filter(|finding| finding.average_precision.is_some())
-        .map(|finding| super::findings_table::prevalence(finding))
+        .map(super::findings_table::prevalence)
         .collect();
     let n = u32::try_from(shares.len()).ok().filter(|&n| n > 0)?;
     Some(shares.iter().sum::<f64>() / f64::from(n))

@@ -3,6 +3,11 @@
 //! Scores are drawn, so every figure is measured and none is made up. One finding is never there,
 //! one is there once, one has a name that is markup.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a sample that cannot be made is a failed test"
+)]
+
 use std::collections::BTreeMap;
 
 use cxr_metrics::{
