@@ -1,7 +1,7 @@
 //! How much one image may cost, so that a hostile or broken file cannot take the machine down.
 //!
-//! For the decoder and for whoever plans memory: n workers need at most n times the decoded bytes
-//! plus the file. Deliberately not settings: no radiograph comes near them.
+//! For the decoder and for whoever plans memory: a decode holds the file, and at most twice its
+//! decoded bytes (samples as the file has them, and as pixels). Deliberately not settings: no radiograph comes near them.
 
 /// A file larger than this is not read: 64 MiB.
 pub const MAX_FILE_BYTES: u64 = 64 << 20;

@@ -3,7 +3,7 @@
 
 use std::io::{Cursor, ErrorKind};
 
-use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Info, Limits, Reader};
+use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Info, Limits};
 
 use crate::decode::{Decoded, check_size};
 use crate::exif;
@@ -26,28 +26,35 @@ pub(crate) fn decode(
     let mut decoder = Decoder::new_with_options(Cursor::new(bytes), strict_options());
     decoder.set_limits(Limits { bytes: SIDE_BYTES });
     let mut reader = decoder.read_info().map_err(fail)?;
-    let (width, height) = (reader.info().width, reader.info().height);
     let n_bytes = reader.output_buffer_size().unwrap_or(usize::MAX);
-    check_size(
-        name,
-        width,
-        height,
-        (n_bytes as u64).div_ceil(u64::from(width) * u64::from(height)),
-    )?;
+    check_info(name, reader.info(), n_bytes as u64)?;
     let mut samples = vec![0; n_bytes];
-    let frame = reader.next_frame(&mut samples).map_err(fail)?;
-    let mut warnings = warnings_of(name, reader.info());
-    // Reads on to IEND, whose absence is an error.
-    let pixels = to_pixels(
-        name,
-        &reader,
-        &samples,
-        frame.line_size,
-        policy,
-        &mut warnings,
-    )?;
+    reader.next_frame(&mut samples).map_err(fail)?;
+    // On to IEND, whose absence is an error.
     reader.finish().map_err(fail)?;
+    let info = reader.info();
+    let mut warnings = warnings_of(name, info);
+    let file = File { name, info, policy };
+    let pixels = to_pixels(&file, samples, &mut warnings)?;
     Ok(Decoded { pixels, warnings })
+}
+
+/// What the conversion of samples depends on.
+struct File<'a> {
+    name: &'a str,
+    info: &'a Info<'a>,
+    policy: BitDepthPolicy,
+}
+
+/// Refuses what would need too much, as the file has it or as pixels.
+fn check_info(name: &str, info: &Info<'_>, n_bytes: u64) -> Result<(), ImageFault> {
+    let n_pixels = u64::from(info.width) * u64::from(info.height);
+    let channels = match info.color_type {
+        ColorType::Grayscale | ColorType::GrayscaleAlpha => 1,
+        ColorType::Rgb | ColorType::Rgba | ColorType::Indexed => 3,
+    };
+    let bytes_per_pixel = n_bytes.div_ceil(n_pixels.max(1)).max(channels);
+    check_size(name, info.width, info.height, bytes_per_pixel)
 }
 
 /// The header's own checks, for messages that name the size rather than the decoder's words.
@@ -97,50 +104,47 @@ fn warnings_of(name: &str, info: &Info<'_>) -> Vec<ImageWarning> {
     warnings
 }
 
-/// Rows of packed samples into 8-bit pixels of 1 or 3 channels.
+/// Samples as the file packs them into 8-bit pixels of 1 or 3 channels.
 fn to_pixels(
-    name: &str,
-    reader: &Reader<Cursor<&[u8]>>,
-    samples: &[u8],
-    line_size: usize,
-    policy: BitDepthPolicy,
+    file: &File<'_>,
+    samples: Vec<u8>,
     warnings: &mut Vec<ImageWarning>,
 ) -> Result<Pixels, ImageFault> {
-    let info = reader.info();
+    let info = file.info;
     let (width, height) = (info.width as usize, info.height as usize);
-    let rows = || samples.chunks_exact(line_size).take(height);
-    let eight_bits: Vec<u8> = match info.bit_depth {
+    let eight_bits = match info.bit_depth {
+        BitDepth::Eight => samples,
         BitDepth::Sixteen if info.color_type == ColorType::Grayscale => {
-            sixteen_bits::gray(samples, name, policy, warnings)
+            sixteen_bits::gray(&samples, file.name, file.policy, warnings)
         }
-        BitDepth::Sixteen => sixteen_bits::several_channels(samples, policy),
-        BitDepth::Eight => samples.to_vec(),
-        depth => rows()
-            .flat_map(|row| unpacked(row, depth as u8).take(width))
-            .collect(),
+        BitDepth::Sixteen => sixteen_bits::several_channels(&samples, file.policy),
+        depth => unpacked(&samples, depth as u8, width),
     };
     let (channels, data) = match info.color_type {
         ColorType::Grayscale => (Channels::Gray, scaled_to_byte(eight_bits, info.bit_depth)),
-        ColorType::GrayscaleAlpha => (
-            Channels::Gray,
-            eight_bits.iter().copied().step_by(2).collect(),
-        ),
+        ColorType::GrayscaleAlpha => (Channels::Gray, without_last::<2, 1>(&eight_bits)),
         ColorType::Rgb => (Channels::Rgb, eight_bits),
-        ColorType::Rgba => (Channels::Rgb, without_fourth(&eight_bits)),
-        ColorType::Indexed => (
-            Channels::Rgb,
-            looked_up(name, &eight_bits, info.palette.as_deref().unwrap_or(&[]))?,
-        ),
+        ColorType::Rgba => (Channels::Rgb, without_last::<4, 3>(&eight_bits)),
+        ColorType::Indexed => {
+            let palette = info.palette.as_deref().unwrap_or(&[]);
+            (Channels::Rgb, looked_up(file.name, &eight_bits, palette)?)
+        }
     };
     Ok(Pixels::of_checked(width, height, channels, data))
 }
 
-/// The samples of a row of 1, 2 or 4 bits each, the high bits first.
-fn unpacked(row: &[u8], bits: u8) -> impl Iterator<Item = u8> + '_ {
+/// Samples of 1, 2 or 4 bits each, one a byte; rows start at whole bytes, the high bits first.
+fn unpacked(samples: &[u8], bits: u8, width: usize) -> Vec<u8> {
     let per_byte = 8 / bits;
-    row.iter().flat_map(move |&byte| {
-        (0..per_byte).map(move |place| (byte << (place * bits)) >> (8 - bits))
-    })
+    let row_len = width.div_ceil(usize::from(per_byte));
+    let mut data = Vec::with_capacity(samples.len() / row_len * width);
+    for row in samples.chunks_exact(row_len) {
+        let values = row.iter().flat_map(|&byte| {
+            (0..per_byte).map(move |place| (byte << (place * bits)) >> (8 - bits))
+        });
+        data.extend(values.take(width));
+    }
+    data
 }
 
 /// 1, 2 and 4-bit grey onto 0–255.
@@ -157,10 +161,13 @@ fn scaled_to_byte(mut samples: Vec<u8>, depth: BitDepth) -> Vec<u8> {
     samples
 }
 
-fn without_fourth(rgba: &[u8]) -> Vec<u8> {
-    rgba.chunks_exact(4)
-        .flat_map(|pixel| [pixel[0], pixel[1], pixel[2]])
-        .collect()
+/// The first `KEPT` of each pixel's `N` channels: all but alpha.
+fn without_last<const N: usize, const KEPT: usize>(samples: &[u8]) -> Vec<u8> {
+    let mut data = vec![0; samples.len() / N * KEPT];
+    for (pixel, out) in samples.chunks_exact(N).zip(data.chunks_exact_mut(KEPT)) {
+        out.copy_from_slice(&pixel[..KEPT]);
+    }
+    data
 }
 
 fn looked_up(name: &str, indices: &[u8], palette: &[u8]) -> Result<Vec<u8>, ImageFault> {

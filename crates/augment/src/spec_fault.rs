@@ -110,6 +110,36 @@ impl SpecFaults {
         &self.0
     }
 
+    /// The code of the first fault.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.0.first().map_or("I201", SpecFault::code)
+    }
+
+    /// The exit code of the first fault.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        self.0.first().map_or(2, SpecFault::exit_code)
+    }
+
+    /// The field of the first fault.
+    #[must_use]
+    pub fn location(&self) -> Option<String> {
+        self.0.first().and_then(SpecFault::location)
+    }
+
+    /// The value of the first fault.
+    #[must_use]
+    pub fn value(&self) -> Option<String> {
+        self.0.first().and_then(SpecFault::value)
+    }
+
+    /// What would have been right in the place of the first fault.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        self.0.first().and_then(SpecFault::help)
+    }
+
     /// `Ok` where there are none.
     pub(crate) fn unless_empty(faults: Vec<SpecFault>) -> Result<(), Self> {
         if faults.is_empty() {

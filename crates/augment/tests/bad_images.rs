@@ -178,6 +178,7 @@ fn sizes_beyond_the_limits_are_refused_by_the_header_alone() {
     assert_eq!(code(&png(16_000, 16_000, 8, 0, b"")), "I009");
     assert_eq!(code(&png(70_000, 10, 8, 0, b"")), "I009");
     assert_eq!(code(&png(8000, 8000, 8, 6, b"")), "I009"); // 64 megapixels of RGBA: 256 MB
+    assert_eq!(code(&png(7000, 7000, 1, 3, b"")), "I009"); // 6 MB packed, 147 MB as colours
     assert_eq!(code(&png(0, 10, 8, 0, b"")), "I010");
     assert_eq!(code(&png(10, 0, 8, 0, b"")), "I010");
     assert_eq!(code(&png(u32::MAX, u32::MAX, 8, 0, b"")), "I009");
