@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{self, doctor};
+use crate::commands::{completions, config, doctor, evaluate, predict, train, Outcome};
 use crate::console::Console;
 use crate::failure::Failure;
 
@@ -19,7 +19,17 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Processor features, threads, memory, disk and versions.
+    /// The main job: train, evaluate, report. Without tables, on the synthetic cohort.
+    Train(train::Args),
+    /// Every metric of a checkpoint or of anybody's predictions.
+    Evaluate(evaluate::Args),
+    /// Probabilities and decisions for image files and folders.
+    Predict(predict::Args),
+    /// Every key of a run with its default.
+    Config(config::Args),
+    /// What a shell needs to complete tasks and flags.
+    Completions(completions::Args),
+    /// Processor features, threads and versions.
     Doctor(doctor::Args),
 }
 
@@ -41,12 +51,21 @@ impl Cli {
 impl Task {
     fn wants_json(&self) -> bool {
         match self {
+            Self::Train(args) => args.json,
+            Self::Evaluate(args) => args.json,
+            Self::Predict(args) => args.json,
             Self::Doctor(args) => args.json,
+            Self::Config(_) | Self::Completions(_) => false,
         }
     }
 
-    fn run(self, console: Console) -> Result<commands::Outcome, Failure> {
+    fn run(self, console: Console) -> Result<Outcome, Failure> {
         match self {
+            Self::Train(args) => train::run(&args, console),
+            Self::Evaluate(args) => evaluate::run(&args, console),
+            Self::Predict(args) => predict::run(&args, console),
+            Self::Config(args) => config::run(&args, console),
+            Self::Completions(args) => completions::run(&args, console),
             Self::Doctor(args) => doctor::run(&args, console),
         }
     }

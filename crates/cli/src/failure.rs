@@ -87,6 +87,12 @@ impl Failure {
         self.faults.first().map_or(1, |fault| fault.exit_code)
     }
 
+    /// The first fault as run.json keeps it.
+    pub(crate) fn record(&self) -> Option<cxr_report::FailureRecord> {
+        let fault = self.faults.first()?;
+        Some(cxr_report::FailureRecord { code: fault.code.clone(), message: fault.message.clone() })
+    }
+
     pub(crate) fn report(&self) -> FailureReport<'_> {
         FailureReport {
             exit_code: self.exit_code(),
@@ -183,5 +189,58 @@ impl From<std::io::Error> for Failure {
     }
 }
 
-// Add each library's error enums here, one line a type.
-faults_from!();
+faults_from!(
+    cxr_augment::ImageFault,
+    cxr_augment::SpecFault,
+    cxr_data::CohortError,
+    cxr_data::DataError,
+    cxr_data::PosWeightRuleError,
+    cxr_data::SharedImages,
+    cxr_data::SharedPatients,
+    cxr_data::TableFault,
+    cxr_infer::InferError,
+    cxr_infer::PredictionFault,
+    cxr_metrics::MetricFault,
+    cxr_models::CheckpointFault,
+    cxr_models::ModelFault,
+    cxr_phantom::PhantomError,
+    cxr_report::ReportError,
+    cxr_train::ConfigFault,
+);
+
+/// Errors that hold several faults: each is shown.
+macro_rules! failures_from {
+    ($($error:ty),* $(,)?) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::of_many(error.faults().iter().map(Fault::from).collect(), error.n_faults())
+            }
+        }
+    )*};
+}
+
+failures_from!(cxr_data::TableFaults, cxr_infer::PredictionFaults, cxr_train::ConfigFaults);
+
+impl From<cxr_train::TrainError> for Failure {
+    fn from(error: cxr_train::TrainError) -> Self {
+        use cxr_train::TrainError;
+        match error {
+            TrainError::Tables(tables) => {
+                let n_faults = tables.iter().map(cxr_data::TableFaults::n_faults).sum();
+                let faults = tables.iter().flat_map(|t| t.faults()).map(Fault::from).collect();
+                Self::of_many(faults, n_faults)
+            }
+            TrainError::Images(images) => {
+                Self::of_many(images.iter().map(Fault::from).collect(), images.len())
+            }
+            error => Self::of(Fault {
+                code: error.code().into(),
+                message: with_causes(&error),
+                location: error.location(),
+                value: error.value(),
+                help: error.help(),
+                exit_code: error.exit_code(),
+            }),
+        }
+    }
+}

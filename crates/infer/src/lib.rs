@@ -1,1 +1,15 @@
 //! Runs a checkpoint over images.
+//!
+//! [`LoadedModel`] is a checkpoint made ready, [`Predictor`] a network over decoded
+//! images, [`Predictions`] a table of scores, whoever made them.
+//! Deliberately not here: loss, optimizer, labels, plots.
+
+mod infer_error;
+mod loaded;
+mod predictions;
+mod predictor;
+
+pub use infer_error::InferError;
+pub use loaded::LoadedModel;
+pub use predictions::{KEPT_PREDICTION_FAULTS, PredictionFault, PredictionFaults, Predictions};
+pub use predictor::Predictor;

@@ -33,7 +33,7 @@ pub struct RunConfig {
     pub weight_decay: f64,
     pub schedule: ScheduleKind,
     pub warmup_epochs: f64,
-    pub pos_weight: String,
+    pub pos_weight: PosWeightRule,
     pub non_finite: NonFinitePolicy,
     pub augment: AugmentConfig,
     pub threshold: ThresholdConfig,
@@ -59,7 +59,7 @@ pub struct AugmentConfig {
 #[serde(deny_unknown_fields)]
 #[expect(missing_docs, reason = "presets/default.toml documents each key")]
 pub struct ThresholdConfig {
-    pub rule: String,
+    pub rule: ThresholdRule,
 }
 
 /// Where labels and images come from and what to do when they are not clean.
@@ -71,7 +71,7 @@ pub struct DataConfig {
     pub valid: String,
     pub test: String,
     pub images: String,
-    pub uncertain: String,
+    pub uncertain: Uncertain,
     pub leakage: LeakagePolicy,
     pub bad_images: BadImagePolicy,
 }
@@ -140,38 +140,13 @@ impl RunConfig {
         }
     }
 
-    /// The rule for positive weights.
-    ///
-    /// # Errors
-    /// The words are no rule.
-    pub fn pos_weight_rule(&self) -> Result<PosWeightRule, ConfigFault> {
-        let advice = "rules are none, ratio, sqrt, clamp:MAX and effective:BETA";
-        parse("pos_weight", &self.pos_weight, advice)
-    }
-
-    /// The policy for unknown labels.
-    ///
-    /// # Errors
-    /// The word is no policy.
-    pub fn uncertain(&self) -> Result<Uncertain, ConfigFault> {
-        parse("data.uncertain", &self.data.uncertain, "policies are refuse, zeros, ones and ignore")
-    }
-
-    /// The rule for operating points.
-    ///
-    /// # Errors
-    /// The word is no rule.
-    pub fn threshold_rule(&self) -> Result<ThresholdRule, ConfigFault> {
-        parse("threshold.rule", &self.threshold.rule, "rules are half, youden and max-f1")
-    }
-
     /// Every value that is out of range, all at once.
     pub(crate) fn faults(&self) -> Vec<ConfigFault> {
         let mut faults = Vec::new();
         let mut refuse = |is_fine: bool, key: &str, rule: &str, found: String| {
             if !is_fine {
                 let message = format!("{key}: must be {rule}, was {found}");
-                faults.push(ConfigFault::value(key, message, found, &format!("{rule} is right")));
+                faults.push(ConfigFault::refused(key, message, found, &format!("{rule} is right")));
             }
         };
         let share = |value: f64| (0.0..=1.0).contains(&value);
@@ -242,19 +217,10 @@ impl RunConfig {
             "letters, digits, `-` and `_`",
             format!("{:?}", self.name),
         );
-        faults.extend(self.pos_weight_rule().err());
-        faults.extend(self.uncertain().err());
-        faults.extend(self.threshold_rule().err());
         faults
     }
 }
 
 fn is_name_character(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '-' || c == '_'
-}
-
-fn parse<T: std::str::FromStr>(key: &str, word: &str, advice: &str) -> Result<T, ConfigFault> {
-    word.parse().map_err(|_| {
-        ConfigFault::value(key, format!("{key}: unknown `{word}`"), format!("{word:?}"), advice)
-    })
 }

@@ -68,7 +68,7 @@ pub struct ConfigFault {
 
 impl ConfigFault {
     /// A value that its key does not take.
-    pub fn value(key: &str, message: impl Into<String>, found: impl fmt::Display, advice: &str) -> Self {
+    pub(crate) fn refused(key: &str, message: impl Into<String>, found: impl fmt::Display, advice: &str) -> Self {
         Self {
             message: message.into(),
             key: Some(key.to_owned()),
@@ -97,7 +97,7 @@ impl ConfigFault {
 
     /// The value as it was found.
     #[must_use]
-    pub fn value_found(&self) -> Option<String> {
+    pub fn value(&self) -> Option<String> {
         self.found.clone()
     }
 
@@ -132,6 +132,12 @@ impl ConfigFaults {
         Self { faults: vec![fault] }
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn n_faults(&self) -> usize {
+        self.faults.len()
+    }
+
     /// The faults, in the order of the keys.
     #[must_use]
     pub fn faults(&self) -> &[ConfigFault] {
@@ -142,6 +148,7 @@ impl ConfigFaults {
 /// Settings being gathered, from the lowest layer up.
 #[derive(Clone, Debug)]
 pub struct Layers {
+    preset: String,
     defaults: BTreeMap<String, Value>,
     values: BTreeMap<String, (Value, Origin)>,
     faults: Vec<ConfigFault>,
@@ -152,6 +159,8 @@ pub struct Layers {
 pub struct ResolvedConfig {
     /// The configuration.
     pub config: RunConfig,
+    /// The preset under it.
+    pub preset: String,
     /// The origin of each dotted key.
     pub origins: BTreeMap<String, Origin>,
 }
@@ -160,8 +169,12 @@ impl Layers {
     /// The defaults and a preset over them. An unknown preset is a fault of [`Layers::resolve`].
     #[must_use]
     pub fn new(preset: &str) -> Self {
-        let mut layers =
-            Self { defaults: BTreeMap::new(), values: BTreeMap::new(), faults: Vec::new() };
+        let mut layers = Self {
+            preset: preset.to_owned(),
+            defaults: BTreeMap::new(),
+            values: BTreeMap::new(),
+            faults: Vec::new(),
+        };
         layers.defaults = layers.flat_layer(DEFAULTS, &Origin::Default);
         let defaults = layers.defaults.clone();
         layers.values.extend(defaults.into_iter().map(|(key, v)| (key, (v, Origin::Default))));
@@ -209,6 +222,11 @@ impl Layers {
         let text = text.trim();
         let value = text.parse().unwrap_or_else(|_| Value::String(text.to_owned()));
         self.put(key.trim(), value, origin);
+    }
+
+    /// Sets a key to a text as it is, without reading it as TOML.
+    pub fn set_text(&mut self, key: &str, text: &str, origin: &Origin) {
+        self.put(key, Value::String(text.to_owned()), origin);
     }
 
     fn put(&mut self, key: &str, value: Value, origin: &Origin) {
@@ -276,11 +294,11 @@ impl Layers {
             }
         }
         let config = read(&sound).map_err(|message| {
-            ConfigFaults::one(ConfigFault::value("", message, "", "the defaults are damaged"))
+            ConfigFaults::one(ConfigFault::refused("", message, "", "the defaults are damaged"))
         })?;
         faults.extend(config.faults());
         if faults.is_empty() {
-            return Ok(ResolvedConfig { config, origins });
+            return Ok(ResolvedConfig { config, preset: self.preset, origins });
         }
         for fault in &mut faults {
             let known = fault.key.as_ref().and_then(|key| origins.get(key));
@@ -316,6 +334,28 @@ impl ResolvedConfig {
         }
         text
     }
+}
+
+/// Every key with its type and its value in each preset, as a table for people.
+///
+/// # Errors
+/// A preset that cannot be resolved: a bug of ours.
+pub fn schema() -> Result<String, ConfigFaults> {
+    let mut columns = Vec::new();
+    for (name, _) in PRESETS {
+        let resolved = Layers::new(name).resolve()?;
+        let table = Table::try_from(&resolved.config).unwrap_or_default();
+        let mut flat = BTreeMap::new();
+        flatten("", table, &mut flat);
+        columns.push((name, flat));
+    }
+    let mut text = format!("{:<26}{:<9}", "key", "type");
+    text.extend(columns.iter().map(|(name, _)| format!("{name:<16}")));
+    for (key, value) in columns.first().map(|(_, flat)| flat).into_iter().flatten() {
+        text.push_str(&format!("\n{key:<26}{:<9}", value.type_str()));
+        text.extend(columns.iter().map(|(_, flat)| format!("{:<16}", flat[key].to_string())));
+    }
+    Ok(text)
 }
 
 fn read(flat: &BTreeMap<String, Value>) -> Result<RunConfig, String> {

@@ -1,6 +1,11 @@
 //! One file a task: an `Args` struct (what can be typed) and `run` (the calls, and what is printed).
 
+pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod doctor;
+pub(crate) mod evaluate;
+pub(crate) mod predict;
+pub(crate) mod train;
 
 /// How a task that did its work ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,191 @@
+//! The main job through the binary: a small synthetic cohort, from nothing to a page.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A cohort and a network small enough for a test, large enough to have every part of a run.
+const SMALL: [&str; 10] = [
+    "--set",
+    "phantom.rows=[96,32,32]",
+    "--set",
+    "phantom.size=48",
+    "--set",
+    "size=32",
+    "--set",
+    "batch_size=20",
+    "--set",
+    "learning_rate=0.001",
+];
+
+fn cxr(folder: &Path, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cxr"));
+    command.args(words).current_dir(folder).env_remove("CXR_SET_EPOCHS");
+    command
+}
+
+fn train(folder: &Path, words: &[&str]) -> Output {
+    let words: Vec<&str> = ["train", "--json"].iter().chain(&SMALL).chain(words).copied().collect();
+    cxr(folder, &words).output().expect("started")
+}
+
+fn json(output: &Output) -> Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&text).unwrap_or_else(|error| {
+        panic!("{error}\n{text}\n{}", String::from_utf8_lossy(&output.stderr))
+    })
+}
+
+fn digest(output: &Output) -> String {
+    json(output)["weight_digest"].as_str().expect("a digest").to_owned()
+}
+
+#[test]
+fn a_bare_run_leaves_everything_that_the_contract_names() {
+    let folder = TempDir::new().expect("folder");
+    let output = train(folder.path(), &["--set", "epochs=2"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed = json(&output);
+    let run = PathBuf::from(printed["run"].as_str().expect("a path"));
+    let run = folder.path().join(run);
+    assert!(run.ends_with("runs/phantom-001"), "{}", run.display());
+    for file in [
+        "config.toml",
+        "run.json",
+        "events.jsonl",
+        "results.csv",
+        "data/train.csv",
+        "data/valid.csv",
+        "data/test.csv",
+        "data/leakage.json",
+        "data/skipped_images.json",
+        "data/class_weights.json",
+        "data/ceilings.json",
+        "plots/class_distribution.svg",
+        "plots/loss.svg",
+        "plots/accuracy.svg",
+        "plots/auroc.svg",
+        "plots/auroc_per_finding.svg",
+        "plots/roc.svg",
+        "plots/pr.svg",
+        "plots/train_batch.png",
+        "predictions/valid.csv",
+        "predictions/valid_logits.csv",
+        "predictions/test.csv",
+        "predictions/test_logits.csv",
+        "evaluation.json",
+        "weights/LATEST",
+        "weights/best.safetensors",
+        "weights/last.safetensors",
+        "report.html",
+    ] {
+        assert!(run.join(file).is_file(), "{file} is missing");
+    }
+    let record: Value = read_json(&run.join("run.json"));
+    assert_eq!((&record["status"], &record["exit_code"]), (&"finished".into(), &0.into()));
+    let leakage: Value = read_json(&run.join("data/leakage.json"));
+    assert_eq!(leakage["clean"], false, "the planted leak is found");
+    assert!(leakage["repaired_rows"]["valid"].as_u64() < leakage["rows"]["valid"].as_u64());
+    assert_eq!(fs::read_to_string(run.join("results.csv")).expect("readable").lines().count(), 3);
+    assert_eq!(printed["test"]["findings"].as_array().map(Vec::len), Some(14));
+}
+
+fn read_json(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).expect("readable")).expect("JSON")
+}
+
+#[test]
+fn one_and_two_threads_give_the_same_weights_and_another_seed_gives_others() {
+    let folder = TempDir::new().expect("folder");
+    let one = digest(&train(folder.path(), &["--set", "epochs=1", "--threads", "1"]));
+    let two = digest(&train(folder.path(), &["--set", "epochs=1", "--threads", "2"]));
+    let other = digest(&train(folder.path(), &["--set", "epochs=1", "--set", "seed=2"]));
+    assert_eq!(one, two);
+    assert_ne!(one, other);
+}
+
+#[test]
+fn a_run_killed_in_epoch_2_resumes_to_the_same_weights_and_results() {
+    let folder = TempDir::new().expect("folder");
+    let words = ["--set", "epochs=3", "--set", "augment.flip_probability=0.5"];
+    let whole = train(folder.path(), &[&words[..], &["--run", "whole"]].concat());
+    let killed = folder.path().join("killed");
+    let arguments: Vec<&str> = ["train", "--json"]
+        .iter()
+        .chain(&SMALL)
+        .chain(&words)
+        .chain(&["--run", "killed"])
+        .copied()
+        .collect();
+    let mut child = cxr(folder.path(), &arguments)
+        .stderr(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("started");
+    let began = Instant::now();
+    while !killed.join("weights/LATEST").is_file() {
+        assert!(began.elapsed() < Duration::from_secs(300), "epoch 1 never ended");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("gone");
+    let n_epochs = |run: &Path| fs::read_to_string(run.join("results.csv")).map(|t| t.lines().count() - 1);
+    assert!(n_epochs(&killed).expect("readable") < 3, "the run was over before it could be killed");
+
+    let resumed = cxr(folder.path(), &["train", "--json", "--resume", "killed"]).output().expect("ran");
+    assert!(resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
+    assert_eq!(digest(&resumed), digest(&whole));
+    assert_eq!(json(&resumed)["test"], json(&whole)["test"]);
+    let without_times = |run: &str| -> Vec<String> {
+        let text = fs::read_to_string(folder.path().join(run).join("results.csv")).expect("readable");
+        let header: Vec<&str> = text.lines().next().expect("a header").split(',').collect();
+        let is_time = |place: usize| ["seconds", "images_per_second"].contains(&header[place]);
+        let fields = |line: &str| {
+            let kept = line.split(',').enumerate().filter(|(place, _)| !is_time(*place));
+            kept.map(|(_, field)| field.to_owned()).collect::<Vec<_>>().join(",")
+        };
+        text.lines().map(fields).collect()
+    };
+    assert_eq!(without_times("killed"), without_times("whole"));
+}
+
+#[test]
+fn every_fault_of_a_configuration_is_told_at_once_with_exit_code_2() {
+    let folder = TempDir::new().expect("folder");
+    let output = train(folder.path(), &["--set", "epocs=2", "--set", "batch_size=0"]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("did you mean `epochs`?"), "{text}");
+    assert!(text.contains("batch_size: must be at least 1"), "{text}");
+    assert!(!folder.path().join("runs").exists(), "nothing was begun");
+}
+
+#[test]
+fn tables_that_share_a_patient_are_refused_with_exit_code_3() {
+    let folder = TempDir::new().expect("folder");
+    fs::write(folder.path().join("t.csv"), "Image,PatientId,Edema\na.png,7,0\nb.png,8,1\n").expect("t");
+    fs::write(folder.path().join("v.csv"), "Image,PatientId,Edema\nc.png,8,0\nd.png,9,1\n").expect("v");
+    let words = ["train", "--train", "t.csv", "--valid", "v.csv", "--images", "."];
+    let output = cxr(folder.path(), &words).output().expect("ran");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    assert!(text.contains("error[D040]") && text.contains('8'), "{text}");
+}
+
+#[test]
+fn images_that_are_missing_are_all_named_with_exit_code_3() {
+    let folder = TempDir::new().expect("folder");
+    fs::write(folder.path().join("t.csv"), "Image,PatientId,Edema\na.png,7,0\nb.png,8,1\n").expect("t");
+    fs::write(folder.path().join("v.csv"), "Image,PatientId,Edema\nc.png,9,0\n").expect("v");
+    let words = ["train", "--train", "t.csv", "--valid", "v.csv", "--images", "."];
+    let output = cxr(folder.path(), &words).output().expect("ran");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{text}");
+    for name in ["a.png", "b.png", "c.png"] {
+        assert!(text.contains(name), "{name}: {text}");
+    }
+}

@@ -1,0 +1,136 @@
+//! The end of a run: operating points on valid, then one look at test, then everything is written.
+
+use cxr_augment::PixelCache;
+use cxr_data::Cohort;
+use cxr_infer::{Predictions, Predictor};
+use cxr_metrics::{
+    Convention, Evaluation, EvaluationInput, OperatingPoint, Scores, Truths,
+    choose_operating_points, evaluate,
+};
+use cxr_models::{Checkpoint, Network, SavedOperatingPoint};
+use cxr_report::{EVALUATION, Evaluations, EventKind, RunFolder};
+use serde_json::json;
+
+use crate::config::RunConfig;
+use crate::run::{BEST, LAST, Prepared, RunOutcome, header};
+use crate::state::TrainState;
+use crate::train_error::TrainError;
+use crate::truths::truths_of;
+
+/// Measures the best weights and writes what a run leaves behind.
+pub(crate) fn close(
+    state: &TrainState,
+    config: &RunConfig,
+    folder: &RunFolder,
+    prepared: &Prepared,
+    outcome: RunOutcome,
+) -> Result<RunOutcome, TrainError> {
+    Checkpoint::of(&state.network, header(state, config, prepared)?)?.save(&folder.path(LAST)?)?;
+    let best = Checkpoint::load(&folder.path(BEST)?)?;
+    if best.header().training.epoch != state.best_epoch() {
+        let reason = format!("{BEST} is not of the epoch that the history calls the best");
+        return Err(TrainError::Resume { reason });
+    }
+    let network = best.network()?;
+    let splits = &prepared.pictured.splits;
+    let valid = scored(&network, prepared, splits.valid(), &prepared.pictured.valid)?;
+    let points = choose_operating_points(&valid.scores, &valid.truths, config.threshold.rule)?;
+    let mut with_points = best.header().clone();
+    with_points.operating_points = Some(saved_points(&prepared.findings, &points));
+    let best = best.with_header(with_points)?;
+    best.save(&folder.path(BEST)?)?;
+
+    let valid_evaluation = report_split("valid", &valid, &points, folder, prepared)?;
+    // Test is read here, once, when nothing is left to choose.
+    let test = match (splits.test(), &prepared.pictured.test) {
+        (Some(cohort), Some(pixels)) => Some(scored(&network, prepared, cohort, pixels)?),
+        _ => None,
+    };
+    let test_evaluation = test
+        .as_ref()
+        .map(|test| report_split("test", test, &points, folder, prepared))
+        .transpose()?;
+    let evaluations =
+        Evaluations { valid: Some(valid_evaluation.clone()), test: test_evaluation.clone() };
+    folder.write_json(EVALUATION, &evaluations)?;
+    folder.draw_history(&state.history, Some(&valid_evaluation.baselines))?;
+    let (shown, evaluation) = match (&test, &test_evaluation) {
+        (Some(test), Some(evaluation)) => (("test", test), evaluation),
+        _ => (("valid", &valid), &valid_evaluation),
+    };
+    folder.draw_evaluation(shown.0, evaluation, &shown.1.scores, &shown.1.truths)?;
+    let weight_digest = best.weight_digest()?;
+    folder.append_event(
+        EventKind::RunEnd,
+        &json!({ "best_epoch": state.best_epoch(), "weight_digest": weight_digest }),
+    )?;
+    Ok(RunOutcome {
+        weight_digest: Some(weight_digest),
+        valid: Some(valid_evaluation),
+        test: test_evaluation,
+        ..outcome
+    })
+}
+
+/// A split with the network's word on each of its radiographs.
+struct Scored<'a> {
+    cohort: &'a Cohort,
+    scores: Scores,
+    truths: Truths,
+}
+
+fn scored<'a>(
+    network: &Network,
+    prepared: &Prepared,
+    cohort: &'a Cohort,
+    pixels: &PixelCache,
+) -> Result<Scored<'a>, TrainError> {
+    let logits = Predictor::new(network, &prepared.preprocess)?.logits(pixels)?;
+    let places: Vec<usize> = (0..cohort.len()).collect();
+    Ok(Scored { cohort, scores: Scores::Logits(logits), truths: truths_of(cohort, &places)? })
+}
+
+/// Evaluates a split at given operating points, and writes its predictions.
+fn report_split(
+    split: &str,
+    scored: &Scored<'_>,
+    points: &[OperatingPoint],
+    folder: &RunFolder,
+    prepared: &Prepared,
+) -> Result<Evaluation, TrainError> {
+    let radiographs = scored.cohort.radiographs();
+    let patients: Vec<&str> = radiographs.iter().map(|r| r.patient.as_str()).collect();
+    let predictions = Predictions::new(
+        radiographs.iter().map(|r| r.image.to_string()).collect(),
+        patients.iter().map(ToString::to_string).collect(),
+        prepared.findings.clone(),
+        scored.scores.clone(),
+    )?;
+    for (name, predictions) in
+        [(split.to_owned(), predictions.as_probabilities()), (format!("{split}_logits"), predictions)]
+    {
+        predictions.write(&folder.path(&format!("predictions/{name}.csv"))?)?;
+    }
+    Ok(evaluate(&EvaluationInput {
+        findings: &prepared.findings,
+        scores: &scored.scores,
+        truths: &scored.truths,
+        patients: &patients,
+        operating_points: points,
+        split_fingerprint: &scored.cohort.fingerprint(),
+        convention: Convention::Strict,
+    })?)
+}
+
+fn saved_points(findings: &[String], points: &[OperatingPoint]) -> Vec<SavedOperatingPoint> {
+    let saved = |(finding, point): (&String, &OperatingPoint)| {
+        let rule = if point.own.is_some() { point.rule } else { point.fall_back };
+        SavedOperatingPoint {
+            finding: finding.clone(),
+            threshold_logit: Some(point.threshold_logit()),
+            rule: rule.to_string(),
+            reason: point.reason.map(|reason| reason.to_string()),
+        }
+    };
+    findings.iter().zip(points).map(saved).collect()
+}

@@ -1,0 +1,260 @@
+//! The training loop.
+
+use candle_core::Tensor;
+use candle_core::backprop::GradStore;
+use cxr_augment::{PixelCache, Pixels, Preprocess};
+use cxr_data::Cohort;
+use cxr_infer::Predictor;
+use cxr_metrics::{EpochRecord, Logits, PassSummary, Scores};
+use cxr_models::{Mode, Network};
+use cxr_ops::bce_with_logits;
+
+use crate::config::{MAX_SKIPPED_BATCHES, NonFinitePolicy, RunConfig};
+use crate::loader::{Batch, Loader};
+use crate::schedule::Schedule;
+use crate::state::TrainState;
+use crate::train_error::TrainError;
+use crate::truths::{targets_of, truths_of};
+use crate::watch::{BatchProgress, Stage, Watch};
+
+/// What a network is fitted to, and how it is measured after each epoch.
+#[derive(Clone, Copy, Debug)]
+pub struct Material<'a> {
+    /// The batches to learn from.
+    pub loader: Loader<'a>,
+    /// The cohort that decides which epoch is best.
+    pub valid: &'a Cohort,
+    /// Its pixels, in its order.
+    pub valid_pixels: &'a PixelCache,
+    /// How images become input.
+    pub preprocess: &'a Preprocess,
+    /// A weight for the positives of each finding, `[K]`, f32.
+    pub pos_weights: &'a Tensor,
+}
+
+/// How a fit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fitted {
+    /// Every epoch was learned from.
+    Complete,
+    /// The watch asked to stop; the epochs that the state counts are complete.
+    Stopped,
+}
+
+/// Learns from the epochs that the state has not seen, and keeps each as it ends.
+///
+/// # Errors
+/// A loss or gradient that is not finite (seen before the optimizer steps), a network that does not
+/// fit the images, and whatever `keep` gives.
+pub fn fit(
+    state: &mut TrainState,
+    material: &Material<'_>,
+    config: &RunConfig,
+    watch: &dyn Watch,
+    mut keep: impl FnMut(&TrainState) -> Result<(), TrainError>,
+) -> Result<Fitted, TrainError> {
+    for epoch in state.n_epochs() + 1..=config.epochs {
+        let began = watch.elapsed_seconds();
+        let Some(pass) = train_one_epoch(state, material, config, epoch, watch)? else {
+            return Ok(Fitted::Stopped);
+        };
+        let record = EpochRecord {
+            epoch,
+            learning_rate: pass.learning_rate,
+            seconds: pass.seconds,
+            images_per_second: pass.images_per_second,
+            training_pass: pass.summary,
+            train: Some(measure_train(&state.network, material)?),
+            valid: measure_valid(&state.network, material)?,
+        };
+        let record = EpochRecord { seconds: watch.elapsed_seconds() - began, ..record };
+        state.history.push(record.clone())?;
+        keep(state)?;
+        watch.epoch_ends(&record, state.best_epoch() == Some(epoch));
+    }
+    Ok(Fitted::Complete)
+}
+
+/// The training batches of an epoch as they were learned from.
+struct TrainingPass {
+    summary: PassSummary,
+    learning_rate: f64,
+    seconds: f64,
+    images_per_second: f64,
+}
+
+/// One step for each batch. `None` where the watch asked to stop.
+fn train_one_epoch(
+    state: &mut TrainState,
+    material: &Material<'_>,
+    config: &RunConfig,
+    epoch: u64,
+    watch: &dyn Watch,
+) -> Result<Option<TrainingPass>, TrainError> {
+    let loader = &material.loader;
+    let schedule = schedule_of(config, loader.n_batches() as u64);
+    let began = watch.elapsed_seconds();
+    watch.stage_begins(Stage::Training { epoch, n_epochs: config.epochs }, loader.cohort().len());
+    let mut seen = Seen::default();
+    let mut learning_rate = 0.0;
+    for (place, batch) in loader.epoch(epoch).enumerate() {
+        if watch.stop_is_requested() {
+            watch.stage_ends();
+            return Ok(None);
+        }
+        let batch = batch?;
+        let number = state.n_batches;
+        state.n_batches += 1;
+        learning_rate = schedule.learning_rate(number);
+        let outcome = step(state, &batch, material.pos_weights, config.seed, learning_rate)?;
+        match outcome {
+            Step::Taken { loss, logits } => {
+                seen.add(loss, logits, &batch.places);
+                let n_radiographs = seen.places.len();
+                watch.batch_ends(&BatchProgress { n_radiographs, loss });
+            }
+            Step::NotFinite(what) => {
+                let images = loader.image_names(&batch.places);
+                let error = TrainError::NonFinite { what, epoch, batch: place + 1, images };
+                state.skip_or_stop(config.non_finite, error, watch)?;
+            }
+        }
+    }
+    watch.stage_ends();
+    let seconds = watch.elapsed_seconds() - began;
+    let images_per_second =
+        if seconds > 0.0 { seen.places.len() as f64 / seconds } else { 0.0 };
+    let summary = seen.summary(loader.cohort())?;
+    Ok(Some(TrainingPass { summary, learning_rate, seconds, images_per_second }))
+}
+
+/// What became of a batch.
+enum Step {
+    /// The weights moved.
+    Taken {
+        loss: f64,
+        logits: Vec<f32>,
+    },
+    /// They did not, because this is not a finite number.
+    NotFinite(&'static str),
+}
+
+/// Forward, loss, backward, optimizer.
+fn step(
+    state: &mut TrainState,
+    batch: &Batch,
+    pos_weights: &Tensor,
+    seed: u64,
+    learning_rate: f64,
+) -> Result<Step, TrainError> {
+    let mode = Mode::Train { seed, step: state.n_batches };
+    let logits = state.network.forward(&batch.images, mode)?; // [B, K]
+    let values = logits.detach().flatten_all()?.to_vec1::<f32>()?;
+    if !values.iter().all(|value| value.is_finite()) {
+        return Ok(Step::NotFinite("logit"));
+    }
+    let loss = bce_with_logits(&logits, &batch.targets, &batch.mask, pos_weights)?;
+    let loss_value = f64::from(loss.to_scalar::<f32>()?);
+    if !loss_value.is_finite() {
+        return Ok(Step::NotFinite("loss"));
+    }
+    let gradients: GradStore = loss.backward()?;
+    if !state.optimizer.gradient_norm(&gradients)?.is_finite() {
+        return Ok(Step::NotFinite("gradient"));
+    }
+    state.optimizer.step(&gradients, learning_rate)?;
+    Ok(Step::Taken { loss: loss_value, logits: values })
+}
+
+/// The loss and the logits of the batches so far.
+#[derive(Default)]
+struct Seen {
+    weighted_loss: f64,
+    logits: Vec<f32>,
+    places: Vec<usize>,
+}
+
+impl Seen {
+    fn add(&mut self, loss: f64, logits: Vec<f32>, places: &[usize]) {
+        self.weighted_loss += loss * places.len() as f64;
+        self.logits.extend(logits);
+        self.places.extend(places);
+    }
+
+    /// The mean loss, each batch weighted by its size, and the metrics over all of them.
+    fn summary(&self, cohort: &Cohort) -> Result<PassSummary, TrainError> {
+        if self.places.is_empty() {
+            return Err(TrainError::EmptySplit { split: "train" });
+        }
+        let loss = self.weighted_loss / self.places.len() as f64;
+        let logits = Logits::from_f32(&self.logits, cohort.findings().len())?;
+        let truths = truths_of(cohort, &self.places)?;
+        Ok(PassSummary::measure(loss, &Scores::Logits(logits), &truths)?)
+    }
+}
+
+/// An honest pass over valid: evaluation mode, no augmentation.
+fn measure_valid(network: &Network, material: &Material<'_>) -> Result<PassSummary, TrainError> {
+    let places: Vec<usize> = (0..material.valid.len()).collect();
+    measure(network, material, material.valid, material.valid_pixels, &places)
+}
+
+/// The same over as many radiographs of train as valid has, evenly picked, so that the two figures
+/// can be compared.
+fn measure_train(network: &Network, material: &Material<'_>) -> Result<PassSummary, TrainError> {
+    let (cohort, pixels) = (material.loader.cohort(), material.loader.pixels());
+    let n = material.valid.len().clamp(1, cohort.len());
+    let places: Vec<usize> = (0..n).map(|place| place * cohort.len() / n).collect();
+    measure(network, material, cohort, pixels, &places)
+}
+
+fn measure(
+    network: &Network,
+    material: &Material<'_>,
+    cohort: &Cohort,
+    pixels: &PixelCache,
+    places: &[usize],
+) -> Result<PassSummary, TrainError> {
+    let images: Vec<&Pixels> = places.iter().map(|&place| pixels.get(place)).collect();
+    let logits = Predictor::new(network, material.preprocess)?.logits_of(&images)?;
+    let loss = loss_of(&logits, cohort, places, material.pos_weights)?;
+    let truths = truths_of(cohort, places)?;
+    Ok(PassSummary::measure(loss, &Scores::Logits(logits), &truths)?)
+}
+
+/// The loss of finished logits, with the same weights as in training.
+fn loss_of(
+    logits: &Logits,
+    cohort: &Cohort,
+    places: &[usize],
+    pos_weights: &Tensor,
+) -> Result<f64, TrainError> {
+    let (targets, mask) = targets_of(cohort, places)?; // [N, K] each
+    let values: Vec<f32> = logits.values().iter().map(|&logit| logit as f32).collect();
+    let logits = Tensor::from_vec(values, targets.shape(), targets.device())?; // [N, K]
+    let loss = bce_with_logits(&logits, &targets, &mask, pos_weights)?;
+    Ok(f64::from(loss.to_scalar::<f32>()?))
+}
+
+/// The learning rates of a run of `n_batches` batches an epoch.
+fn schedule_of(config: &RunConfig, n_batches: u64) -> Schedule {
+    let n_warmup_steps = (config.warmup_epochs * n_batches as f64).round() as u64;
+    Schedule::new(config.schedule, config.learning_rate, n_warmup_steps, config.epochs * n_batches)
+}
+
+impl TrainState {
+    /// Passes a batch over where the policy allows it and patience is left, else gives the error.
+    fn skip_or_stop(
+        &mut self,
+        policy: NonFinitePolicy,
+        error: TrainError,
+        watch: &dyn Watch,
+    ) -> Result<(), TrainError> {
+        if policy == NonFinitePolicy::Abort || self.n_skipped >= MAX_SKIPPED_BATCHES {
+            return Err(error);
+        }
+        self.n_skipped += 1;
+        watch.warns(&format!("{error}: the batch is passed over"));
+        Ok(())
+    }
+}

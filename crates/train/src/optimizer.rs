@@ -1,0 +1,153 @@
+//! Adam and AdamW over a network's parameters, with moments that can be saved.
+//!
+//! The arithmetic is `cxr_ops::adam_update` (equal to PyTorch's `Adam` and `AdamW`); here it is
+//! bound to names, candle variables and a file form.
+
+use std::collections::BTreeMap;
+
+use candle_core::backprop::GradStore;
+use candle_core::{Device, Storage, Tensor, Var};
+use cxr_ops::{AdamMoments, AdamParameters, WeightDecay, adam_step};
+use serde::{Deserialize, Serialize};
+
+use crate::train_error::TrainError;
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerKind {
+    /// Weight decay as a part of the gradient (PyTorch's `Adam`).
+    Adam,
+    /// Weight decay apart from the gradient (PyTorch's `AdamW`).
+    Adamw,
+}
+
+/// The optimizer of a run: its moments belong to named parameters.
+#[derive(Debug)]
+pub struct Adam {
+    settings: AdamParameters,
+    slots: Vec<Slot>,
+    n_steps: u64,
+}
+
+/// A parameter with its moments.
+#[derive(Debug)]
+struct Slot {
+    name: String,
+    parameter: Var,
+    moments: AdamMoments,
+}
+
+impl Adam {
+    /// A fresh optimizer for these parameters; β = (.9, .999), ε = 1e-8.
+    #[must_use]
+    pub fn new(kind: OptimizerKind, weight_decay: f64, parameters: Vec<(String, Var)>) -> Self {
+        let weight_decay = match kind {
+            OptimizerKind::Adam => WeightDecay::Coupled(weight_decay),
+            OptimizerKind::Adamw => WeightDecay::Decoupled(weight_decay),
+        };
+        let settings = AdamParameters { weight_decay, ..AdamParameters::default() };
+        let slot = |(name, parameter): (String, Var)| {
+            let moments = AdamMoments::zeros(parameter.elem_count());
+            Slot { name, parameter, moments }
+        };
+        Self { settings, slots: parameters.into_iter().map(slot).collect(), n_steps: 0 }
+    }
+
+    /// How many steps were taken.
+    #[must_use]
+    pub fn n_steps(&self) -> u64 {
+        self.n_steps
+    }
+
+    /// The Euclidean length of all gradients together, summed in the order of the parameters.
+    ///
+    /// # Errors
+    /// A gradient is missing.
+    pub fn gradient_norm(&self, gradients: &GradStore) -> Result<f64, TrainError> {
+        let mut sum = 0.0_f64;
+        for slot in &self.slots {
+            sum += sum_of_squares(slot.gradient(gradients)?)?;
+        }
+        Ok(sum.sqrt())
+    }
+
+    /// Moves every parameter once.
+    ///
+    /// # Errors
+    /// A gradient is missing.
+    pub fn step(&mut self, gradients: &GradStore, learning_rate: f64) -> Result<(), TrainError> {
+        self.n_steps += 1;
+        let settings = AdamParameters { learning_rate, ..self.settings };
+        for slot in &mut self.slots {
+            let gradient = slot.gradient(gradients)?;
+            adam_step(&slot.parameter, gradient, &mut slot.moments, self.n_steps, &settings)?;
+        }
+        Ok(())
+    }
+
+    /// The moments as tensors named `mean.<parameter>` and `mean_square.<parameter>`.
+    ///
+    /// # Errors
+    /// candle cannot make a tensor.
+    pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>, TrainError> {
+        let mut tensors = BTreeMap::new();
+        for Slot { name, parameter, moments } in &self.slots {
+            let pairs = [("mean", &moments.mean), ("mean_square", &moments.mean_square)];
+            for (prefix, values) in pairs {
+                let tensor = Tensor::from_slice(values, parameter.shape(), &Device::Cpu)?;
+                tensors.insert(format!("{prefix}.{name}"), tensor);
+            }
+        }
+        Ok(tensors)
+    }
+
+    /// Takes up saved moments and the number of steps behind them.
+    ///
+    /// # Errors
+    /// A moment is missing or has another shape; nothing is taken up then.
+    pub fn restore(
+        &mut self,
+        tensors: &BTreeMap<String, Tensor>,
+        n_steps: u64,
+    ) -> Result<(), TrainError> {
+        let restored = self.slots.iter().map(|slot| slot.saved_moments(tensors));
+        let restored = restored.collect::<Result<Vec<_>, _>>()?;
+        for (slot, moments) in self.slots.iter_mut().zip(restored) {
+            slot.moments = moments;
+        }
+        self.n_steps = n_steps;
+        Ok(())
+    }
+}
+
+impl Slot {
+    fn gradient<'a>(&self, gradients: &'a GradStore) -> Result<&'a Tensor, TrainError> {
+        gradients
+            .get(&self.parameter)
+            .ok_or_else(|| TrainError::NoGradient { name: self.name.clone() })
+    }
+
+    fn saved_moments(&self, tensors: &BTreeMap<String, Tensor>) -> Result<AdamMoments, TrainError> {
+        let read = |prefix: &str| -> Result<Vec<f32>, TrainError> {
+            let name = format!("{prefix}.{}", self.name);
+            let tensor = tensors
+                .get(&name)
+                .filter(|tensor| tensor.shape() == self.parameter.shape())
+                .ok_or(TrainError::OptimizerState { name })?;
+            Ok(tensor.flatten_all()?.to_vec1()?)
+        };
+        Ok(AdamMoments { mean: read("mean")?, mean_square: read("mean_square")? })
+    }
+}
+
+/// Σ g² in f64, in order.
+fn sum_of_squares(gradient: &Tensor) -> Result<f64, TrainError> {
+    let gradient = gradient.contiguous()?;
+    let (storage, layout) = gradient.storage_and_layout();
+    let Storage::Cpu(values) = &*storage else {
+        return Err(candle_core::Error::Msg("gradients must be on the CPU".to_owned()).into());
+    };
+    let values = &values.as_slice::<f32>()?[layout.start_offset()..][..gradient.elem_count()];
+    Ok(values.iter().map(|&g| f64::from(g) * f64::from(g)).sum())
+}

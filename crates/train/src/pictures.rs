@@ -1,0 +1,134 @@
+//! The pixels of the splits: decoded and resized once, in the order of their radiographs.
+
+use std::sync::Mutex;
+
+use cxr_augment::{ImageFault, ImageFolder, PixelCache, Preprocess};
+use cxr_data::{Cohort, Splits};
+use serde::Serialize;
+
+use crate::cohorts::named;
+use crate::config::BadImagePolicy;
+use crate::train_error::TrainError;
+use crate::watch::{Stage, Watch};
+
+/// The splits of a run with the pixels of each.
+#[derive(Debug)]
+pub struct Pictured {
+    /// The splits, without the radiographs whose images were passed over.
+    pub splits: Splits,
+    /// Train's pixels.
+    pub train: PixelCache,
+    /// Valid's.
+    pub valid: PixelCache,
+    /// Test's.
+    pub test: Option<PixelCache>,
+    /// Images that were passed over.
+    pub skipped: Vec<SkippedImage>,
+    /// What was odd about the files, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// An image that could not be read and was left out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SkippedImage {
+    /// Which split it was left out of.
+    pub split: &'static str,
+    /// Its name in the table.
+    pub image: String,
+    /// The stable code of the reason.
+    pub code: &'static str,
+    /// The reason.
+    pub reason: String,
+}
+
+/// Decodes every image of every split.
+///
+/// # Errors
+/// All images that cannot be read, where the policy is to fail; a split of which none is left.
+pub fn load_pictures(
+    splits: Splits,
+    folder: &ImageFolder,
+    spec: &Preprocess,
+    policy: BadImagePolicy,
+    watch: &dyn Watch,
+) -> Result<Pictured, TrainError> {
+    let mut skipped = Vec::new();
+    let mut bad = Vec::new();
+    let mut caches = Vec::new();
+    let mut cohorts = Vec::new();
+    for (split, cohort) in named(&splits) {
+        let (cohort, cache) = match build(split, cohort, folder, spec, watch) {
+            Ok(cache) => (cohort.clone(), cache),
+            Err(faults) if policy == BadImagePolicy::Skip => {
+                let kept = without(cohort, &faults);
+                skipped.extend(faults.iter().map(|fault| SkippedImage::of(split, fault)));
+                if kept.is_empty() {
+                    return Err(TrainError::EmptySplit { split });
+                }
+                let cache = build(split, &kept, folder, spec, watch).map_err(TrainError::Images)?;
+                (kept, cache)
+            }
+            Err(faults) => {
+                bad.extend(faults);
+                continue;
+            }
+        };
+        cohorts.push(cohort);
+        caches.push(cache);
+    }
+    if !bad.is_empty() {
+        return Err(TrainError::Images(bad));
+    }
+    let warnings =
+        caches.iter().flat_map(PixelCache::warnings).map(ToString::to_string).collect();
+    let (mut cohorts, mut caches) = (cohorts.into_iter(), caches.into_iter());
+    let mut next = |split| cohorts.next().zip(caches.next()).ok_or(TrainError::EmptySplit { split });
+    let (train_cohort, train) = next("train")?;
+    let (valid_cohort, valid) = next("valid")?;
+    let (test_cohort, test) = next("test").ok().unzip();
+    let splits = Splits::new(train_cohort, valid_cohort, test_cohort)?;
+    Ok(Pictured { splits, train, valid, test, skipped, warnings })
+}
+
+fn build(
+    split: &'static str,
+    cohort: &Cohort,
+    folder: &ImageFolder,
+    spec: &Preprocess,
+    watch: &dyn Watch,
+) -> Result<PixelCache, Vec<ImageFault>> {
+    let names: Vec<&str> = cohort.radiographs().iter().map(|r| r.image.as_str()).collect();
+    watch.stage_begins(Stage::Decoding(split), names.len());
+    let furthest = Mutex::new(0);
+    let cache = PixelCache::build(folder, &names, spec, &|done| {
+        // Workers report out of order; progress only grows.
+        if let Ok(mut furthest) = furthest.lock()
+            && done > *furthest
+        {
+            *furthest = done;
+            watch.stage_reaches(done);
+        }
+    });
+    watch.stage_ends();
+    cache
+}
+
+/// The radiographs whose images have no fault.
+fn without(cohort: &Cohort, faults: &[ImageFault]) -> Cohort {
+    let bad: std::collections::BTreeSet<&str> =
+        faults.iter().filter_map(ImageFault::image).collect();
+    let is_sound = |&place: &usize| !bad.contains(cohort.radiographs()[place].image.as_str());
+    let places: Vec<usize> = (0..cohort.len()).filter(is_sound).collect();
+    cohort.select(&places)
+}
+
+impl SkippedImage {
+    fn of(split: &'static str, fault: &ImageFault) -> Self {
+        Self {
+            split,
+            image: fault.image().unwrap_or_default().to_owned(),
+            code: fault.code(),
+            reason: fault.to_string(),
+        }
+    }
+}
