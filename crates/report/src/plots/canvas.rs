@@ -15,6 +15,8 @@ use crate::report_error::ReportError;
 const FINENESS: f64 = 8.0;
 /// plotters' factor between a font's size and what it writes into an SVG.
 const FONT_FACTOR: f64 = 1.24;
+/// Around what is drawn.
+const MARGIN: f64 = 8.0;
 const LEGEND_ROW: f64 = 18.0;
 const LEGEND_SWATCH: f64 = 20.0;
 const LEGEND_SIZE: f64 = 12.5;
@@ -311,11 +313,12 @@ pub(crate) fn plain_text(text: &str) -> String {
 fn themed(svg: &str, plot: &str, title: &str, (width, height): (f64, f64)) -> String {
     let mut escaped = String::new();
     crate::page::html::push_escaped(&mut escaped, &plain_text(title));
-    let (fine_width, fine_height) = (fine(width), fine(height));
+    let (width, height) = (width + 2.0 * MARGIN, height + 2.0 * MARGIN);
+    let (start, fine_width, fine_height) = (fine(-MARGIN), fine(width), fine(height));
     let head = format!(
         "<svg class=\"cxr-plot cxr-{plot}\" role=\"img\" width=\"{width}\" height=\"{height}\" \
-         viewBox=\"0 0 {fine_width} {fine_height}\" xmlns=\"http://www.w3.org/2000/svg\">\n\
-         <title>{escaped}</title>\n{STANDALONE_STYLE}"
+         viewBox=\"{start} {start} {fine_width} {fine_height}\" \
+         xmlns=\"http://www.w3.org/2000/svg\">\n<title>{escaped}</title>\n{STANDALONE_STYLE}"
     );
     let body = svg
         .split_once('>')
