@@ -222,7 +222,7 @@ impl Mediastinum {
         Self {
             half_width: anatomy.mediastinum,
             knob: Ellipse::new(0.070 + shift, -0.31, anatomy.knob, anatomy.knob * 1.3, 0.2),
-            trunk: Ellipse::new(0.065 + shift, 0.0, 0.125, 0.30, -0.25),
+            trunk: Ellipse::new(0.075 + shift, 0.0, 0.125, 0.33, -0.38),
             ventricle: Ellipse::new(0.125 + 0.03 * enlarged + shift, y, long, short, tilt),
             atrium: Ellipse::new(
                 -0.055 + shift,

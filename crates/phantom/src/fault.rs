@@ -64,6 +64,12 @@ pub enum PhantomError {
         /// What the encoder said.
         source: image::ImageError,
     },
+    /// P009.
+    #[error("rows are given as one number or as three")]
+    RowNumbers {
+        /// The numbers.
+        value: Vec<usize>,
+    },
     /// P008.
     #[error("a phantom's file could not be read or written")]
     Io {
@@ -94,6 +100,7 @@ impl PhantomError {
             Self::Unreadable { .. } => "P006",
             Self::Encode { .. } => "P007",
             Self::Io { .. } => "P008",
+            Self::RowNumbers { .. } => "P009",
         }
     }
 
@@ -103,6 +110,7 @@ impl PhantomError {
         match self {
             Self::Size { .. } => Some("size".to_owned()),
             Self::Rows { split, .. } => Some(format!("rows, {split}")),
+            Self::RowNumbers { .. } => Some("rows".to_owned()),
             Self::UnknownLike { .. } => Some("like".to_owned()),
             Self::OtherRecipe { path, .. }
             | Self::ForeignFolder { path, .. }
@@ -121,6 +129,7 @@ impl PhantomError {
             Self::UnknownLike { value } | Self::ForeignFolder { value, .. } => {
                 Some(format!("{value:?}"))
             }
+            Self::RowNumbers { value } => Some(format!("{value:?}")),
             Self::OtherRecipe { found, .. } => Some(found.clone()),
             Self::Unreadable { reason, .. } => Some(format!("{reason:?}")),
             Self::Encode { source, .. } => Some(source.to_string()),
@@ -141,6 +150,7 @@ impl PhantomError {
                 "each of train, valid and test has from 1 to {} rows",
                 crate::recipe::MAX_ROWS
             ),
+            Self::RowNumbers { .. } => "the total, or the rows of train, valid and test".to_owned(),
             Self::UnknownLike { .. } => "`default` or `seed`".to_owned(),
             Self::OtherRecipe { expected, .. } => {
                 format!("name another folder, or remove this one; asked for was {expected}")
@@ -163,7 +173,10 @@ impl PhantomError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Size { .. } | Self::Rows { .. } | Self::UnknownLike { .. } => 2,
+            Self::Size { .. }
+            | Self::Rows { .. }
+            | Self::RowNumbers { .. }
+            | Self::UnknownLike { .. } => 2,
             Self::OtherRecipe { .. } | Self::ForeignFolder { .. } => 2,
             Self::Unreadable { .. } => 3,
             Self::Encode { .. } => 1,
@@ -189,7 +202,7 @@ mod tests {
     fn every_code_has_a_section_in_the_docs() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors/phantom.md");
         let text = fs_err::read_to_string(path).unwrap();
-        for code in 1..=8 {
+        for code in 1..=9 {
             assert!(text.contains(&format!("## P{code:03} ")), "P{code:03}");
         }
     }

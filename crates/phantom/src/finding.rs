@@ -172,7 +172,7 @@ const DEFAULT_LAW: [(f64, f64, f64); N_FINDINGS] = [
 
 /// Whether a finding tends to stay from one of a patient's studies to the next.
 const PERSISTENCE: [f64; N_FINDINGS] = [
-    0.2, 0.7, 0.2, 0.2, 0.3, 0.8, 0.8, 0.9, 0.2, 0.7, 0.7, 0.8, 0.2, 0.2,
+    0.2, 0.5, 0.2, 0.2, 0.3, 0.5, 0.6, 0.6, 0.2, 0.5, 0.5, 0.6, 0.2, 0.2,
 ];
 
 /// The law of a finding in the default cohort.

@@ -53,7 +53,7 @@ pub(crate) struct LungEffect {
     pub(crate) solid: f32,
     /// Strength of vessels and markings.
     pub(crate) markings: f32,
-    /// Share of the air that fluid has taken.
+    /// Share of the air that fluid or a rind has taken.
     pub(crate) fluid: f32,
 }
 
@@ -180,7 +180,7 @@ impl Lesions {
         effect
     }
 
-    /// Edema around the hila, infiltration in patches all over.
+    /// Edema around the hila, infiltration in patches, more of them below.
     fn haze(&self, x: f32, y: f32) -> f32 {
         let mut haze = 0.0;
         if self.has(EDEMA) {
@@ -192,9 +192,11 @@ impl Lesions {
             let [dx, dy] = self.infiltration;
             let field = self.fields[1].at(x + dx, y + dy, 3.0);
             let grain = 0.75 + 0.5 * self.fields[0].at(x, y, 14.0);
-            haze += (0.35 + 0.65 * self.extent[INFILTRATION])
-                * 0.17
-                * ramp((field + 0.15) / 0.5)
+            let low = 0.25 + 0.75 * ramp((y + 0.10) / 0.40);
+            haze += (0.5 + 0.5 * self.extent[INFILTRATION])
+                * 0.30
+                * low
+                * (0.35 + 0.65 * ramp((field + 0.15) / 0.6))
                 * grain.max(0.0);
         }
         haze
@@ -283,9 +285,10 @@ impl Lesions {
         }
         let along = (y - self.thickening_centre) / 0.55;
         let uneven = 1.0 + 0.35 * self.fields[1].at(x, y, 7.0);
-        let width = 0.055 * (0.6 + 0.4 * self.extent[PLEURAL_THICKENING]) * uneven.max(0.3);
+        let width = 0.09 * (0.5 + 0.5 * self.extent[PLEURAL_THICKENING]) * uneven.max(0.3);
         let rind = ramp((width - lung.wall) / 0.014) * bump(along * along * 0.6);
-        effect.solid += 0.20 * self.extent[PLEURAL_THICKENING] * rind;
+        let share = (0.4 + 0.6 * self.extent[PLEURAL_THICKENING]) * rind;
+        effect.fluid = effect.fluid.max(share.min(0.95));
     }
 
     /// Pneumothorax: the lung shrinks from the wall, a thin line its edge; outside it no markings.
@@ -328,13 +331,13 @@ impl Lesions {
     fn round_lesions(&self, x: f32, y: f32, pixel: f32, effect: &mut LungEffect) {
         if self.has(MASS) {
             let ragged = self.mass.squared(x, y) * (1.0 + 0.30 * self.fields[1].at(x, y, 9.0));
-            effect.solid += (0.35 + 0.65 * self.extent[MASS]) * 0.36 * chord(ragged);
+            effect.solid += (0.35 + 0.65 * self.extent[MASS]) * 0.44 * chord(ragged);
         }
         if self.has(NODULE) {
             let nodule = &self.nodule;
             let half = nodule.a.max(pixel);
             let spread = (half / nodule.a) * (half / nodule.a);
-            effect.solid += (0.4 + 0.6 * self.extent[NODULE]) * 0.17 / spread
+            effect.solid += (0.4 + 0.6 * self.extent[NODULE]) * 0.24 / spread
                 * chord(nodule.squared(x, y) / spread);
         }
         if self.has(HERNIA) {

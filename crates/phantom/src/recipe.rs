@@ -94,6 +94,38 @@ impl PhantomRecipe {
         }
     }
 
+    /// The same with other rows: a total, shared out as this recipe shares its own, or one number
+    /// each for train, valid and test.
+    ///
+    /// ```
+    /// let recipe = cxr_phantom::PhantomRecipe::default();
+    /// assert_eq!(recipe.clone().with_rows(&[100])?.rows, [70, 10, 20]);
+    /// assert_eq!(recipe.clone().with_rows(&[30, 9, 8])?.rows, [30, 9, 8]);
+    /// assert!(recipe.with_rows(&[30, 9]).is_err());
+    /// # Ok::<(), cxr_phantom::PhantomError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Neither one number nor three.
+    pub fn with_rows(mut self, rows: &[usize]) -> Result<Self, PhantomError> {
+        self.rows = match *rows {
+            [total] => {
+                let all: usize = self.rows.iter().sum();
+                let share =
+                    |own: usize| (total as u128 * own as u128 / all.max(1) as u128) as usize;
+                let (valid, test) = (share(self.rows[1]), share(self.rows[2]));
+                [total - valid - test, valid, test]
+            }
+            [train, valid, test] => [train, valid, test],
+            _ => {
+                return Err(PhantomError::RowNumbers {
+                    value: rows.to_vec(),
+                });
+            }
+        };
+        Ok(self)
+    }
+
     /// Everything that is wrong with it, at once.
     #[must_use]
     pub fn faults(&self) -> Vec<PhantomError> {

@@ -98,7 +98,7 @@ impl Scene {
         let open = 1.0 - lung.below * (1.0 - recess);
         let air = (lung.depth.min(0.86 * trunk) * open - middle).max(0.0) * (1.0 - effect.fluid);
         let full = (air / FULL_LUNG).min(1.0);
-        let markings = effect.markings * (2.4 * vessel + self.hilum(x, y)) + self.speckle(x, y);
+        let markings = effect.markings * (3.4 * vessel + self.hilum(x, y)) + self.speckle(x, y);
         let mut tissue = trunk - air - self.anatomy.airway(x, y)
             + self.anatomy.breasts(x, y)
             + effect.solid
