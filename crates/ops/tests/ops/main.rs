@@ -1,0 +1,17 @@
+//! The operations against f64 references, PyTorch and stock candle, over odd shapes.
+//!
+//! One binary, so that candle is linked once.
+
+mod candle_defects;
+mod convolution;
+mod dropout;
+mod goldens;
+mod linear;
+mod loss;
+mod normalization;
+mod optimizer;
+mod pooling;
+mod reference;
+mod refusals;
+mod tensors;
+mod threads;

@@ -1,0 +1,196 @@
+//! What the operations should give: plain f64 loops forward, central differences backward.
+
+use cxr_ops::kernels::Window;
+use cxr_ops::kernels::conv::ConvShape;
+use cxr_stream::{Purpose, Stream};
+
+/// Numbers in [−0.5, 0.5) that f32 holds exactly; the same as `values` in fixtures/golden/ops.py.
+pub(crate) fn values(salt: u32, length: usize) -> Vec<f32> {
+    (0..length as u32)
+        .map(|i| {
+            let hashed = (i + 1)
+                .wrapping_mul(2_654_435_761)
+                .wrapping_add(salt.wrapping_mul(2_246_822_519));
+            let mixed = (hashed ^ hashed >> 15).wrapping_mul(2_246_822_519) >> 8;
+            mixed as f32 / (1 << 24) as f32 - 0.5
+        })
+        .collect()
+}
+
+/// The whole numbers 0..length in random order, so that no two are near each other.
+pub(crate) fn distinct(salt: u64, length: usize) -> Vec<f32> {
+    let order = Stream::new(salt, Purpose::Test, 0, 0).permutation(length);
+    order.into_iter().map(|place| place as f32).collect()
+}
+
+pub(crate) fn wide(numbers: &[f32]) -> Vec<f64> {
+    numbers.iter().map(|&number| number.into()).collect()
+}
+
+/// The gradient of Σ weights · output by each input, by central differences.
+pub(crate) fn difference_gradient(
+    input: &[f64],
+    weights: &[f32],
+    step: f64,
+    output: impl Fn(&[f64]) -> Vec<f64>,
+) -> Vec<f64> {
+    let weigh = |input: &[f64]| -> f64 {
+        output(input)
+            .iter()
+            .zip(weights)
+            .map(|(output, &weight)| output * f64::from(weight))
+            .sum()
+    };
+    let mut moved = input.to_vec();
+    (0..input.len())
+        .map(|place| {
+            moved[place] = input[place] + step;
+            let above = weigh(&moved);
+            moved[place] = input[place] - step;
+            let below = weigh(&moved);
+            moved[place] = input[place];
+            (above - below) / (2.0 * step)
+        })
+        .collect()
+}
+
+/// Panics unless every number is within `tolerance` × the largest expected one (or 1e-6) of it.
+#[track_caller]
+pub(crate) fn assert_close(what: &str, got: &[f32], expected: &[f64], tolerance: f64) {
+    assert_eq!(got.len(), expected.len(), "{what}: lengths");
+    let scale = expected
+        .iter()
+        .fold(1e-6f64, |largest, value| largest.max(value.abs()));
+    for (place, (&got, &expected)) in got.iter().zip(expected).enumerate() {
+        let error = (f64::from(got) - expected).abs();
+        assert!(
+            error <= tolerance * scale,
+            "{what}: place {place}: got {got}, expected {expected} (scale {scale})"
+        );
+    }
+}
+
+/// The padded input under a tap, `None` outside of the plane.
+fn under(window: &Window, axis: usize, output: usize, offset: usize) -> Option<usize> {
+    (output * window.stride + offset)
+        .checked_sub(window.padding[axis])
+        .filter(|&place| place < window.input[axis])
+}
+
+/// Calls `visit` with (output place, tap, input place) for each tap inside of the plane.
+fn each_tap(window: &Window, mut visit: impl FnMut(usize, usize, usize)) {
+    let [height, width] = window.output();
+    for y in 0..height {
+        for x in 0..width {
+            for tap_y in 0..window.kernel[0] {
+                for tap_x in 0..window.kernel[1] {
+                    let row = under(window, 0, y, tap_y);
+                    let column = under(window, 1, x, tap_x);
+                    if let (Some(row), Some(column)) = (row, column) {
+                        let tap = tap_y * window.kernel[1] + tap_x;
+                        visit(y * width + x, tap, row * window.input[1] + column);
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn conv(shape: &ConvShape, input: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
+    let (size, out_size, taps) = (
+        shape.window.input_places(),
+        shape.window.output_places(),
+        shape.window.taps(),
+    );
+    let mut output = vec![0.0; shape.output_len()];
+    for (plane_index, plane) in output.chunks_exact_mut(out_size).enumerate() {
+        let (image, out_channel) = (
+            plane_index / shape.out_channels,
+            plane_index % shape.out_channels,
+        );
+        plane.fill(bias[out_channel]);
+        for channel in 0..shape.channels {
+            let source = &input[(image * shape.channels + channel) * size..][..size];
+            let kernel = &weight[(out_channel * shape.channels + channel) * taps..][..taps];
+            each_tap(&shape.window, |place, tap, under| {
+                plane[place] += kernel[tap] * source[under]
+            });
+        }
+    }
+    output
+}
+
+pub(crate) fn max_pool(window: &Window, input: &[f64]) -> Vec<f64> {
+    let (size, out_size) = (window.input_places(), window.output_places());
+    input
+        .chunks_exact(size)
+        .flat_map(|plane| {
+            let mut maxima = vec![f64::NEG_INFINITY; out_size];
+            each_tap(window, |place, _, under| {
+                maxima[place] = maxima[place].max(plane[under])
+            });
+            maxima
+        })
+        .collect()
+}
+
+pub(crate) fn linear(
+    [rows, inputs, outputs]: [usize; 3],
+    input: &[f64],
+    weight: &[f64],
+    bias: &[f64],
+) -> Vec<f64> {
+    (0..rows * outputs)
+        .map(|place| {
+            let (row, output) = (place / outputs, place % outputs);
+            let terms = (0..inputs).map(|i| input[row * inputs + i] * weight[output * inputs + i]);
+            bias[output] + terms.sum::<f64>()
+        })
+        .collect()
+}
+
+/// Mean and biased variance of each channel.
+pub(crate) fn moments(
+    [images, channels, places]: [usize; 3],
+    input: &[f64],
+) -> (Vec<f64>, Vec<f64>) {
+    let n = (images * places) as f64;
+    let of_channel = |channel: usize| -> Vec<f64> {
+        let planes = input.chunks_exact(places).skip(channel).step_by(channels);
+        planes.flatten().copied().collect()
+    };
+    (0..channels)
+        .map(|channel| {
+            let values = of_channel(channel);
+            let mean = values.iter().sum::<f64>() / n;
+            (
+                mean,
+                values
+                    .iter()
+                    .map(|value| (value - mean).powi(2))
+                    .sum::<f64>()
+                    / n,
+            )
+        })
+        .unzip()
+}
+
+pub(crate) fn normalize(
+    [channels, places]: [usize; 2],
+    input: &[f64],
+    [weight, bias]: [&[f64]; 2],
+    [mean, variance]: [&[f64]; 2],
+    epsilon: f64,
+) -> Vec<f64> {
+    let at = |place: usize| place / places % channels;
+    let normal = |place: usize, value: f64| {
+        let channel = at(place);
+        (value - mean[channel]) / (variance[channel] + epsilon).sqrt() * weight[channel]
+            + bias[channel]
+    };
+    input
+        .iter()
+        .enumerate()
+        .map(|(place, &value)| normal(place, value))
+        .collect()
+}
