@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::limits::MAX_OUTPUT_SIDE;
-use crate::spec_fault::{SpecFault, SpecFaults};
+use crate::spec_fault::{SpecFault, SpecFaults, from_json};
 
 /// How a file becomes a tensor `[3, height, width]`: decode, resize, divide by 255, normalise.
 ///
@@ -74,6 +74,17 @@ impl Default for Preprocess {
 }
 
 impl Preprocess {
+    /// From JSON, as a checkpoint holds it; missing keys have their default, unknown ones are
+    /// refused.
+    ///
+    /// # Errors
+    /// Where the text is not such JSON, or a field cannot be used.
+    pub fn from_json(text: &str) -> Result<Self, SpecFaults> {
+        let spec: Self = from_json(text, "a preprocessing")?;
+        spec.check()?;
+        Ok(spec)
+    }
+
     /// Whether a tensor can be made as this says.
     ///
     /// # Errors
@@ -184,10 +195,14 @@ mod tests {
 
     #[test]
     fn an_unknown_key_is_refused() {
-        assert!(serde_json::from_str::<Preprocess>(r#"{"widht":320}"#).is_err());
-        assert_eq!(
-            serde_json::from_str::<Preprocess>("{}").unwrap(),
-            Preprocess::default()
+        let faults = Preprocess::from_json(r#"{"widht":320}"#).unwrap_err();
+        assert!(
+            faults.to_string().contains("unknown field `widht`"),
+            "{faults}"
         );
+        assert_eq!(faults.faults()[0].code(), "I205");
+        assert_eq!(Preprocess::from_json("{}").unwrap(), Preprocess::default());
+        let faults = Preprocess::from_json(r#"{"width":0,"std":[0,1,1]}"#).unwrap_err();
+        assert_eq!(faults.faults().len(), 2);
     }
 }

@@ -1,5 +1,7 @@
 //! What can be wrong with a specification, a draw, or a buffer.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::image_fault::escaped;
@@ -16,6 +18,18 @@ pub enum SpecFault {
         expected: String,
         /// What it was.
         value: String,
+    },
+    /// JSON that is not what it should be.
+    #[error("not {what}: {reason}")]
+    Json {
+        /// What it should be.
+        what: &'static str,
+        /// What the parser found.
+        reason: String,
+        /// Its text, or the start of it.
+        value: String,
+        /// The text that it should look like.
+        example: String,
     },
     /// A buffer whose length does not fit.
     #[error("{what}: expected {expected} values, found {found}")]
@@ -39,8 +53,8 @@ pub enum SpecFault {
         /// The picture's.
         found_height: u32,
     },
-    /// The PNG encoder failed.
-    #[error("the picture cannot be encoded: {reason}")]
+    /// An encoder failed.
+    #[error("a stage cannot be encoded: {reason}")]
     Encode {
         /// Its reason.
         reason: String,
@@ -56,6 +70,7 @@ impl SpecFault {
             Self::BufferLength { .. } => "I202",
             Self::PictureSize { .. } => "I203",
             Self::Encode { .. } => "I204",
+            Self::Json { .. } => "I205",
         }
     }
 
@@ -63,7 +78,7 @@ impl SpecFault {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Setting { .. } => 2,
+            Self::Setting { .. } | Self::Json { .. } => 2,
             _ => 1,
         }
     }
@@ -81,7 +96,7 @@ impl SpecFault {
     #[must_use]
     pub fn value(&self) -> Option<String> {
         match self {
-            Self::Setting { value, .. } => Some(escaped(value)),
+            Self::Setting { value, .. } | Self::Json { value, .. } => Some(escaped(value)),
             _ => None,
         }
     }
@@ -93,15 +108,38 @@ impl SpecFault {
             Self::Setting {
                 field, expected, ..
             } => Some(format!("{field} {expected}")),
+            Self::Json { example, .. } => Some(format!("for example {example}")),
             _ => None,
         }
     }
 }
 
+/// `text` as JSON of a `T`, a setting of the user's.
+pub(crate) fn from_json<T: Default + Serialize + DeserializeOwned>(
+    text: &str,
+    what: &'static str,
+) -> Result<T, SpecFault> {
+    serde_json::from_str(text).map_err(|cause| SpecFault::Json {
+        what,
+        reason: cause.to_string(),
+        value: text.chars().take(SHOWN_CHARACTERS).collect(),
+        example: serde_json::to_string(&T::default()).unwrap_or_default(),
+    })
+}
+
+/// How much of a text is shown in a message.
+const SHOWN_CHARACTERS: usize = 200;
+
 /// Every unusable setting at once; never empty.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
 pub struct SpecFaults(Vec<SpecFault>);
+
+impl From<SpecFault> for SpecFaults {
+    fn from(fault: SpecFault) -> Self {
+        Self(vec![fault])
+    }
+}
 
 impl SpecFaults {
     /// The faults, in the order of the fields.
@@ -138,6 +176,12 @@ impl SpecFaults {
     #[must_use]
     pub fn help(&self) -> Option<String> {
         self.0.first().and_then(SpecFault::help)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn n_faults(&self) -> usize {
+        self.0.len()
     }
 
     /// `Ok` where there are none.

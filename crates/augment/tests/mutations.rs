@@ -103,7 +103,7 @@ proptest! {
         let spec = Preprocess { width, height, ..Preprocess::default() };
         let (name, file) = files().iter().find(|(name, _)| name.ends_with("rgb8.png")).unwrap();
         let shown = stages(file, name, &spec, &draw).unwrap();
-        prop_assert_eq!(shown.stages.len(), 5);
-        prop_assert!(prepare(file, name, &spec).unwrap().pixels == shown.stages[1].pixels);
+        prop_assert_eq!(shown.stages().len(), 6);
+        prop_assert!(prepare(file, name, &spec).unwrap().pixels == shown.pictures()[1]);
     }
 }
