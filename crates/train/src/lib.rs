@@ -2,6 +2,22 @@
 //!
 //! For programs that train: [`run`] is the main job, [`fit`] the loop alone. Deliberately not here:
 //! argv, printing, clocks (a [`Watch`] is handed in), plots, and the synthetic cohort.
+//!
+//! ```
+//! use cxr_train::{Layers, Origin, Schedule};
+//! let mut layers = Layers::new("seed-resnet18");
+//! layers.set("epochs=2", &Origin::CommandLine);
+//! let config = layers.resolve()?.config;
+//! assert_eq!((config.epochs, config.batch_size, config.size), (2, 64, 320));
+//! let schedule = Schedule::new(config.schedule, config.learning_rate, 0, 12);
+//! assert_eq!(schedule.learning_rate(11), 1e-4);
+//!
+//! let mut layers = Layers::new("default");
+//! layers.set("batch_sise=0", &Origin::CommandLine);
+//! let fault = layers.resolve().unwrap_err().faults()[0].clone();
+//! assert_eq!(fault.help().as_deref(), Some("did you mean `batch_size`?"));
+//! # Ok::<(), cxr_train::ConfigFaults>(())
+//! ```
 
 mod closing;
 mod cohorts;
