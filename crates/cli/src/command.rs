@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{completions, config, doctor, evaluate, predict, train, Outcome};
+use crate::commands::{
+    Outcome, completions, config, doctor, evaluate, import_weights, phantom, predict, read_pth, report,
+    train, transform,
+};
 use crate::console::Console;
 use crate::failure::Failure;
 
@@ -25,6 +28,17 @@ enum Task {
     Evaluate(evaluate::Args),
     /// Probabilities and decisions for image files and folders.
     Predict(predict::Args),
+    /// Every stage from an image file to a tensor, as pictures with their figures.
+    Transform(transform::Args),
+    /// PyTorch weights in, a checkpoint out.
+    ImportWeights(import_weights::Args),
+    /// Reads a .pth file behind limits, for import-weights.
+    #[command(name = read_pth::TASK, hide = true)]
+    ReadPth(read_pth::Args),
+    /// The synthetic cohort, its hidden truth and its ceilings.
+    Phantom(phantom::Args),
+    /// The page again from a run folder.
+    Report(report::Args),
     /// Every key of a run with its default.
     Config(config::Args),
     /// What a shell needs to complete tasks and flags.
@@ -54,8 +68,11 @@ impl Task {
             Self::Train(args) => args.json,
             Self::Evaluate(args) => args.json,
             Self::Predict(args) => args.json,
+            Self::Transform(args) => args.json,
+            Self::ImportWeights(args) => args.json,
+            Self::Phantom(args) => args.json,
             Self::Doctor(args) => args.json,
-            Self::Config(_) | Self::Completions(_) => false,
+            Self::ReadPth(_) | Self::Config(_) | Self::Completions(_) | Self::Report(_) => false,
         }
     }
 
@@ -64,6 +81,11 @@ impl Task {
             Self::Train(args) => train::run(&args, console),
             Self::Evaluate(args) => evaluate::run(&args, console),
             Self::Predict(args) => predict::run(&args, console),
+            Self::Transform(args) => transform::run(&args, console),
+            Self::ImportWeights(args) => import_weights::run(&args, console),
+            Self::ReadPth(args) => read_pth::run(&args, console),
+            Self::Phantom(args) => phantom::run(&args, console),
+            Self::Report(args) => report::run(&args, console),
             Self::Config(args) => config::run(&args, console),
             Self::Completions(args) => completions::run(&args, console),
             Self::Doctor(args) => doctor::run(&args, console),

@@ -201,7 +201,10 @@ faults_from!(
     cxr_infer::InferError,
     cxr_infer::PredictionFault,
     cxr_metrics::MetricFault,
+    cxr_data::FindingError,
     cxr_models::CheckpointFault,
+    cxr_models::hub::HubFault,
+    cxr_models::import::ImportFault,
     cxr_models::ModelFault,
     cxr_phantom::PhantomError,
     cxr_report::ReportError,
@@ -219,7 +222,7 @@ macro_rules! failures_from {
     )*};
 }
 
-failures_from!(cxr_data::TableFaults, cxr_infer::PredictionFaults, cxr_train::ConfigFaults);
+failures_from!(cxr_augment::SpecFaults, cxr_data::TableFaults, cxr_infer::PredictionFaults, cxr_train::ConfigFaults);
 
 impl From<cxr_train::TrainError> for Failure {
     fn from(error: cxr_train::TrainError) -> Self {

@@ -4,8 +4,13 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
+pub(crate) mod import_weights;
+pub(crate) mod phantom;
 pub(crate) mod predict;
+pub(crate) mod report;
+pub(crate) mod read_pth;
 pub(crate) mod train;
+pub(crate) mod transform;
 
 /// How a task that did its work ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -99,7 +99,7 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
     let progress = Progress::new(console)?;
     let request = request(resolved, console, &progress)?;
     let folder = folder(args, &request)?;
-    let mut record = machine::record(&request, folder.name());
+    let mut record = machine::record(&request, &folder.name());
     folder.write_json(RUN_RECORD, &record)?;
     console.note(format_args!("run folder: {}", folder.dir().display()));
     match cxr_train::run(&request, &folder, args.resume.is_some(), &progress) {

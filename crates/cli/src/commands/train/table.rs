@@ -53,8 +53,8 @@ fn ceiling_title(ceilings: Option<&Ceilings>) -> &'static str {
 
 fn row(finding: &FindingEvaluation, ceilings: Option<&Ceilings>) -> String {
     let ceiling = ceilings
-        .and_then(|ceilings| ceilings.finding(&finding.name))
-        .map(|ceiling| format!("{:.3}", ceiling.split(Split::Test).ceiling.auroc));
+        .and_then(|ceilings| ceilings.finding(&finding.name)?.split(Split::Test))
+        .map(|split| format!("{:.3}", split.ceiling.auroc));
     let mut line = format!(
         "{:<20} {:>7}  {:>6}  {:<15} {:>7}  {:>5}  {:>5}  {:>5}",
         finding.name,
