@@ -1,16 +1,13 @@
-//! What can be wrong with a network or with tensors given to it, each with a code, a place, a
-//! value and a remedy.
+//! Why a network could not be built, filled or run, each with a code, a place, a value and a
+//! remedy.
 //!
-//! For callers of `Network`. Faults of files are in `checkpoint::fault`.
-
-use std::fmt;
+//! For callers of `Network`. Faults of single tensors are in `tensor_fault`, those of files in
+//! `checkpoint::fault`.
 
 use thiserror::Error;
 
 use crate::architecture::{Architecture, INPUT_CHANNELS};
-
-/// How many faults of one kind a message shows before it counts the rest.
-const SHOWN: usize = 20;
+use crate::tensor_fault::TensorFaults;
 
 /// Why a network could not be built, filled or run.
 #[derive(Debug, Error)]
@@ -49,14 +46,6 @@ pub enum ModelFault {
         /// Shape and type that it was given.
         found: String,
     },
-    /// Batch statistics of a single value have no variance.
-    #[error("batch norm cannot train on one value per channel")]
-    OneValuePerChannel {
-        /// The layer.
-        layer: String,
-        /// What it was given.
-        shape: Vec<usize>,
-    },
     /// A name to freeze that is no layer.
     #[error("no layer or tensor of the network has this name")]
     UnknownLayer {
@@ -65,8 +54,8 @@ pub enum ModelFault {
         /// The network's own top-level names.
         known: Vec<String>,
     },
-    /// An operation refused its input.
-    #[error("the operation of {layer} was refused: {source}")]
+    /// An operation refused its input; code, value and help are the operation's.
+    #[error("{source}")]
     Operation {
         /// The layer.
         layer: String,
@@ -96,9 +85,9 @@ impl ModelFault {
             Self::Dropout { .. } => "M003",
             Self::UnknownArchitecture { .. } => "M004",
             Self::Input { .. } => "M005",
-            Self::OneValuePerChannel { .. } => "M006",
-            Self::UnknownLayer { .. } => "M007",
-            Self::Operation { .. } | Self::Compute { .. } => "M008",
+            Self::UnknownLayer { .. } => "M006",
+            Self::Operation { source, .. } => source.code(),
+            Self::Compute { .. } => "M007",
             Self::Tensors(faults) => faults.code(),
         }
     }
@@ -107,7 +96,8 @@ impl ModelFault {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Operation { .. } | Self::Compute { .. } | Self::Input { .. } => 1,
+            Self::Compute { .. } | Self::Input { .. } => 1,
+            Self::Operation { source, .. } => source.exit_code(),
             Self::Tensors(faults) => faults.exit_code(),
             _ => 2,
         }
@@ -117,9 +107,11 @@ impl ModelFault {
     #[must_use]
     pub fn location(&self) -> Option<String> {
         match self {
-            Self::OneValuePerChannel { layer, .. }
-            | Self::Operation { layer, .. }
-            | Self::Compute { layer, .. } => Some(format!("layer {layer}")),
+            Self::Operation { layer, source } => Some(match source.location() {
+                Some(inner) => format!("layer {layer}, {inner}"),
+                None => format!("layer {layer}"),
+            }),
+            Self::Compute { layer, .. } => Some(format!("layer {layer}")),
             Self::Tensors(faults) => faults.location(),
             _ => None,
         }
@@ -136,7 +128,6 @@ impl ModelFault {
                 Some(format!("{value:?}"))
             }
             Self::Input { found, .. } => Some(found.clone()),
-            Self::OneValuePerChannel { shape, .. } => Some(format!("{shape:?}")),
             Self::Operation { source, .. } => source.value(),
             Self::Compute { .. } => None,
             Self::Tensors(faults) => faults.value(),
@@ -157,9 +148,6 @@ impl ModelFault {
             Self::Input { .. } => Some(format!(
                 "images are f32 [batch, {INPUT_CHANNELS}, height, width] of the configured size"
             )),
-            Self::OneValuePerChannel { .. } => {
-                Some("use a batch of at least 2, or larger images".to_owned())
-            }
             Self::UnknownLayer { known, .. } => {
                 Some(format!("the network has {}", known.join(", ")))
             }
@@ -178,214 +166,6 @@ fn size_help(architecture: Architecture) -> String {
         }
     }
 }
-
-/// One tensor that does not fit the network.
-#[derive(Clone, Debug, PartialEq, Error)]
-#[non_exhaustive]
-pub enum TensorFault {
-    /// The network needs it and it is not there.
-    #[error("tensor is missing")]
-    Missing {
-        /// Its name.
-        name: String,
-        /// The shape it should have.
-        expected: Vec<usize>,
-    },
-    /// It is there and the network has no such tensor.
-    #[error("the network has no such tensor")]
-    Extra {
-        /// Its name.
-        name: String,
-        /// Its shape.
-        found: Vec<usize>,
-    },
-    /// Another shape.
-    #[error("tensor has another shape than the network's")]
-    Shape {
-        /// Its name.
-        name: String,
-        /// The network's.
-        expected: Vec<usize>,
-        /// The one given.
-        found: Vec<usize>,
-    },
-    /// Another number type.
-    #[error("tensor holds another type of number than the network's")]
-    Dtype {
-        /// Its name.
-        name: String,
-        /// The network's.
-        expected: &'static str,
-        /// The one given.
-        found: String,
-    },
-    /// NaN or infinity among its numbers.
-    #[error("tensor holds a number that is not finite")]
-    NotFinite {
-        /// Its name.
-        name: String,
-        /// Place of the first in row-major order.
-        index: usize,
-        /// The first.
-        value: f32,
-    },
-    /// A running variance or count below zero.
-    #[error("tensor holds a negative number where none can be")]
-    Negative {
-        /// Its name.
-        name: String,
-        /// Place of the first in row-major order.
-        index: usize,
-        /// The first.
-        value: f32,
-    },
-}
-
-impl TensorFault {
-    /// The stable code.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Missing { .. } => "M010",
-            Self::Extra { .. } => "M011",
-            Self::Shape { .. } => "M012",
-            Self::Dtype { .. } => "M013",
-            Self::NotFinite { .. } => "M014",
-            Self::Negative { .. } => "M015",
-        }
-    }
-
-    /// The tensor's name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Missing { name, .. }
-            | Self::Extra { name, .. }
-            | Self::Shape { name, .. }
-            | Self::Dtype { name, .. }
-            | Self::NotFinite { name, .. }
-            | Self::Negative { name, .. } => name,
-        }
-    }
-
-    /// Where: the tensor, and the element where one is at fault.
-    #[must_use]
-    pub fn location(&self) -> Option<String> {
-        match self {
-            Self::NotFinite { name, index, .. } | Self::Negative { name, index, .. } => {
-                Some(format!("tensor {name:?}, element {index}"))
-            }
-            other => Some(format!("tensor {:?}", other.name())),
-        }
-    }
-
-    /// The offending shape, type or number.
-    #[must_use]
-    pub fn value(&self) -> Option<String> {
-        match self {
-            Self::Missing { .. } => None,
-            Self::Extra { found, .. } | Self::Shape { found, .. } => Some(format!("{found:?}")),
-            Self::Dtype { found, .. } => Some(format!("{found:?}")),
-            Self::NotFinite { value, .. } | Self::Negative { value, .. } => Some(value.to_string()),
-        }
-    }
-
-    /// What would be right.
-    #[must_use]
-    pub fn help(&self) -> Option<String> {
-        match self {
-            Self::Missing { expected, .. } | Self::Shape { expected, .. } => {
-                Some(format!("the network's is {expected:?}"))
-            }
-            Self::Extra { .. } => {
-                Some("these weights are of another architecture or another program".to_owned())
-            }
-            Self::Dtype { expected, .. } => Some(format!("expected {expected}")),
-            Self::NotFinite { .. } | Self::Negative { .. } => {
-                Some("these weights are spoilt: take an earlier checkpoint".to_owned())
-            }
-        }
-    }
-}
-
-/// Every tensor that does not fit, at least one, in the network's order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TensorFaults {
-    faults: Vec<TensorFault>,
-}
-
-impl TensorFaults {
-    /// `Err` with all of them, `Ok` where there is none.
-    pub(crate) fn refuse(faults: Vec<TensorFault>) -> Result<(), Self> {
-        if faults.is_empty() {
-            return Ok(());
-        }
-        Err(Self { faults })
-    }
-
-    /// All of them.
-    #[must_use]
-    pub fn faults(&self) -> &[TensorFault] {
-        &self.faults
-    }
-
-    /// The first one's code.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        self.faults.first().map_or("M010", TensorFault::code)
-    }
-
-    /// 6: the weights do not match, or are damaged.
-    #[must_use]
-    pub fn exit_code(&self) -> u8 {
-        6
-    }
-
-    /// The first one's place.
-    #[must_use]
-    pub fn location(&self) -> Option<String> {
-        self.faults.first().and_then(TensorFault::location)
-    }
-
-    /// The first one's value.
-    #[must_use]
-    pub fn value(&self) -> Option<String> {
-        self.faults.first().and_then(TensorFault::value)
-    }
-
-    /// The first one's remedy, then the names of the others.
-    #[must_use]
-    pub fn help(&self) -> Option<String> {
-        let (first, others) = self.faults.split_first()?;
-        let mut help = first.help().unwrap_or_default();
-        if !others.is_empty() {
-            let names: Vec<String> = others
-                .iter()
-                .take(SHOWN)
-                .map(|fault| format!("{} {:?}", fault.code(), fault.name()))
-                .collect();
-            help.push_str(&format!("; also {}", names.join(", ")));
-            if others.len() > SHOWN {
-                help.push_str(&format!(" and {} more", others.len() - SHOWN));
-            }
-        }
-        Some(help)
-    }
-}
-
-impl fmt::Display for TensorFaults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(first) = self.faults.first() {
-            write!(f, "{first}")?;
-        }
-        match self.faults.len() {
-            0 | 1 => Ok(()),
-            n => write!(f, " (the first of {n} faults)"),
-        }
-    }
-}
-
-impl std::error::Error for TensorFaults {}
 
 /// Says in which layer an operation failed.
 pub(crate) trait AtLayer<T> {

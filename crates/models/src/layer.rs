@@ -12,7 +12,7 @@ use crate::fault::{AtLayer, ModelFault};
 use crate::weights::{Parameter, Weights};
 
 /// torch's and torchvision's.
-pub(crate) const BATCH_NORM_EPSILON: f32 = 1e-5;
+pub(crate) const BATCH_NORM_EPSILON: f64 = 1e-5;
 /// Weight of the newest batch in the running statistics; torch's and torchvision's.
 pub(crate) const BATCH_NORM_MOMENTUM: f64 = 0.1;
 
@@ -178,7 +178,7 @@ pub(crate) fn dropout(
                 step,
                 layer: 0,
             };
-            cxr_ops::dropout(input, probability, key).at("dropout")
+            cxr_ops::dropout(input, f64::from(probability), key).at("dropout")
         }
         _ => Ok(input.clone()),
     }
@@ -228,29 +228,23 @@ impl BatchNorm {
     }
 
     fn evaluate(&self, input: &Tensor) -> Result<Tensor, ModelFault> {
+        let mean = self.running_mean.to_vec1::<f32>().at(&self.name)?;
+        let variance = self.running_var.to_vec1::<f32>().at(&self.name)?;
         cxr_ops::batch_norm_eval(
             input,
             &self.weight.tensor(false),
             &self.bias.tensor(false),
-            &self.running_mean.as_detached_tensor(),
-            &self.running_var.as_detached_tensor(),
+            [&mean, &variance],
             BATCH_NORM_EPSILON,
         )
         .at(&self.name)
     }
 
     fn train(&self, input: &Tensor) -> Result<Tensor, ModelFault> {
-        let (batch, channels, height, width) = input.dims4().at(&self.name)?;
-        if batch * height * width == 1 {
-            return Err(ModelFault::OneValuePerChannel {
-                layer: self.name.clone(),
-                shape: vec![batch, channels, height, width],
-            });
-        }
         let weight = self.weight.tensor(true);
         let bias = self.bias.tensor(true);
-        let output = cxr_ops::batch_norm_train(input, &weight, &bias, BATCH_NORM_EPSILON)
-            .at(&self.name)?;
+        let output =
+            cxr_ops::batch_norm_train(input, &weight, &bias, BATCH_NORM_EPSILON).at(&self.name)?;
         self.track(&output.mean, &output.var_unbiased)
             .at(&self.name)?;
         Ok(output.y)
@@ -291,7 +285,7 @@ impl BatchNorm {
             return Ok(());
         };
         let (means, variances) = sums.moments();
-        let epsilon = f64::from(BATCH_NORM_EPSILON);
+        let epsilon = BATCH_NORM_EPSILON;
         let weight = variances.iter().map(|variance| (variance + epsilon).sqrt());
         let shifted = means.iter().zip(bias).map(|(m, b)| m + f64::from(*b));
         set_numbers(&self.weight.var, weight)?;

@@ -36,6 +36,7 @@ mod network;
 mod numbers;
 mod resnet;
 mod summary;
+mod tensor_fault;
 mod weights;
 mod xray_cnn;
 
@@ -45,7 +46,8 @@ pub use checkpoint::{
     FindingsDiffer, SavedOperatingPoint, TrainingFacts,
 };
 pub use digest::digest_of_tensors;
-pub use fault::{ModelFault, TensorFault, TensorFaults};
+pub use fault::ModelFault;
 pub use network::{Mode, Network, tensor_specs};
 pub use summary::{LayerSummary, Summary};
+pub use tensor_fault::{TensorFault, TensorFaults};
 pub use weights::{TensorRole, TensorSpec};

@@ -85,12 +85,7 @@ impl BlockPlan {
         specs.extend(TensorSpec::batch_norm(&format!("{name}.bn2"), *outputs));
         if self.has_downsample() {
             let name = format!("{name}.downsample");
-            specs.push(convolution_spec(
-                &format!("{name}.0"),
-                *outputs,
-                *inputs,
-                1,
-            ));
+            specs.push(convolution_spec(&format!("{name}.0"), *outputs, *inputs, 1));
             specs.extend(TensorSpec::batch_norm(&format!("{name}.1"), *outputs));
         }
         specs

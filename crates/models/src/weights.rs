@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use candle_core::{DType, Tensor, Var};
 
-use crate::fault::{AtLayer, ModelFault, TensorFault, TensorFaults};
+use crate::fault::{AtLayer, ModelFault};
 use crate::init::{Initial, draw};
 use crate::numbers::{Numbers, with_numbers};
+use crate::tensor_fault::{TensorFault, TensorFaults};
 
 /// Whether an optimizer moves a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +165,10 @@ impl Weights {
     }
 
     fn slot(&self, name: &str) -> Result<&Slot, ModelFault> {
-        let slot = self.places.get(name).and_then(|&place| self.slots.get(place));
+        let slot = self
+            .places
+            .get(name)
+            .and_then(|&place| self.slots.get(place));
         slot.ok_or_else(|| ModelFault::UnknownLayer {
             value: name.to_owned(),
             known: self.top_level_names(),
@@ -342,7 +346,11 @@ fn fault_of(spec: &TensorSpec, tensor: &Tensor) -> Result<Option<TensorFault>, M
         Numbers::I64(numbers) => {
             let index = numbers.iter().position(|&number| number < 0)?;
             let value = numbers[index] as f32;
-            Some(TensorFault::Negative { name: name.clone(), index, value })
+            Some(TensorFault::Negative {
+                name: name.clone(),
+                index,
+                value,
+            })
         }
     })
     .at(&spec.name)

@@ -7,7 +7,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::architecture::Architecture;
-use crate::fault::{ModelFault, TensorFaults};
+use crate::fault::ModelFault;
+use crate::tensor_fault::TensorFaults;
 
 /// Why a checkpoint was refused, and which.
 #[derive(Debug)]
@@ -151,7 +152,10 @@ impl FindingsDiffer {
     pub fn describe(&self) -> String {
         let mut parts = Vec::new();
         if !self.only_in_checkpoint.is_empty() {
-            parts.push(format!("only in the checkpoint: {:?}", self.only_in_checkpoint));
+            parts.push(format!(
+                "only in the checkpoint: {:?}",
+                self.only_in_checkpoint
+            ));
         }
         if !self.only_expected.is_empty() {
             parts.push(format!("not in the checkpoint: {:?}", self.only_expected));
@@ -288,6 +292,14 @@ impl CheckpointFaultKind {
 }
 
 impl CheckpointFaultKind {
+    /// As an error of reading or writing, for writers that know no other.
+    pub(crate) fn into_io(self) -> std::io::Error {
+        match self {
+            Self::Io(error) => error,
+            other => std::io::Error::other(other.of("")),
+        }
+    }
+
     /// The same fault of weights that are about to be saved: numbers that are not finite are then
     /// a training that diverged, not a damaged file.
     pub(crate) fn before_saving(self) -> Self {

@@ -97,13 +97,20 @@ impl CheckpointHeader {
             })
         };
         if self.format_version != FORMAT_VERSION {
-            return contradiction("the format is not the current one", self.format_version.to_string());
+            return contradiction(
+                "the format is not the current one",
+                self.format_version.to_string(),
+            );
         }
         if let Err(fault) = self.model.check() {
             return contradiction(&fault.to_string(), fault.value().unwrap_or_default());
         }
         if self.findings.len() != self.model.n_findings {
-            let value = format!("{} for {} logits", self.findings.len(), self.model.n_findings);
+            let value = format!(
+                "{} for {} logits",
+                self.findings.len(),
+                self.model.n_findings
+            );
             return contradiction("the number of findings is not the network's", value);
         }
         let mut seen = BTreeSet::new();
@@ -114,10 +121,15 @@ impl CheckpointHeader {
         let names = points.iter().map(|point| &point.finding);
         if self.operating_points.is_some() && !names.eq(&self.findings) {
             let names: Vec<&str> = points.iter().map(|point| point.finding.as_str()).collect();
-            return contradiction("the operating points are not one a finding", format!("{names:?}"));
+            return contradiction(
+                "the operating points are not one a finding",
+                format!("{names:?}"),
+            );
         }
         let not_finite = |point: &&SavedOperatingPoint| {
-            point.threshold_logit.is_some_and(|threshold| !threshold.is_finite())
+            point
+                .threshold_logit
+                .is_some_and(|threshold| !threshold.is_finite())
         };
         if let Some(point) = points.iter().find(not_finite) {
             return contradiction("a threshold is not finite", format!("{:?}", point.finding));
@@ -134,7 +146,11 @@ impl CheckpointHeader {
             return Ok(());
         }
         let only_in = |these: &[String], those: &[String]| -> Vec<String> {
-            these.iter().filter(|name| !those.contains(name)).cloned().collect()
+            these
+                .iter()
+                .filter(|name| !those.contains(name))
+                .cloned()
+                .collect()
         };
         let places = self.findings.iter().zip(expected).enumerate();
         let first_moved = places
@@ -169,6 +185,7 @@ mod exact {
         deserializer: D,
     ) -> Result<Option<f64>, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+        text.map(|text| text.parse().map_err(D::Error::custom))
+            .transpose()
     }
 }

@@ -10,7 +10,7 @@ mod frame;
 mod header;
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use candle_core::Tensor;
@@ -140,48 +140,26 @@ impl Checkpoint {
         Err(Kind::Architecture { expected, found }.of(self.path.clone()))
     }
 
-    /// Writes it to `path`: beside it first (`.<name>.partial`), synced, renamed, the folder
-    /// synced. Where anything fails, what was at `path` is still there. The same checkpoint gives
-    /// the same bytes.
+    /// Writes it to `path`: beside it first, synced, renamed, the folder synced. Where anything
+    /// fails, what was at `path` is still there. The same checkpoint gives the same bytes.
     ///
     /// # Errors
     /// M032 with the failed operation and its path.
     pub fn save(&self, path: &Path) -> Result<(), CheckpointFault> {
-        self.write_beside(path).map_err(|kind| kind.of(path))
-    }
-
-    fn write_beside(&self, path: &Path) -> Result<(), Kind> {
-        let name = path.file_name().ok_or(Kind::NotAFile)?;
-        let mut beside_name = std::ffi::OsString::from(".");
-        beside_name.push(name);
-        beside_name.push(".partial");
-        let folder = match path.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let beside = folder.join(beside_name);
-        let written = self.write_and_sync(&beside).and_then(|()| {
-            fs::rename(&beside, path)?;
-            fs::File::open(folder)?.sync_all()?;
-            Ok(())
-        });
-        if written.is_err() {
-            // The fault that counts is the one that stopped the writing.
-            drop(fs::remove_file(&beside));
+        if path.file_name().is_none() {
+            return Err(Kind::NotAFile.of(path));
         }
-        written
+        let (start, names) = self.sealed_start().map_err(|kind| kind.of(path))?;
+        cxr_durable::write_with(path, |mut file| {
+            self.write_to(&mut file, &start, &names)
+                .map_err(Kind::into_io)
+        })
+        .map_err(|error| Kind::Io(error).of(path))
     }
 
-    fn write_and_sync(&self, beside: &Path) -> Result<(), Kind> {
-        let mut writer = BufWriter::with_capacity(1 << 20, fs::File::create(beside)?);
-        self.write_to(&mut writer)?;
-        let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.sync_all()?;
-        Ok(())
-    }
-
-    /// Writes its bytes, the digest first: the content is gone through twice and never copied.
-    fn write_to(&self, writer: &mut impl Write) -> Result<(), Kind> {
+    /// The bytes before the tensors, digest included, and the tensors' order: the content is gone
+    /// through once for its digest and once to be written, and never copied.
+    fn sealed_start(&self) -> Result<(Vec<u8>, Vec<String>), Kind> {
         let json = serde_json::to_string(&self.header).map_err(io::Error::from)?;
         let (mut start, names) = prelude(&json, &self.tensors)?;
         let mut hasher = blake3::Hasher::new();
@@ -194,8 +172,17 @@ impl Checkpoint {
         if let Some(digits) = start.get_mut(digest_places()) {
             digits.copy_from_slice(digest.as_bytes());
         }
-        writer.write_all(&start)?;
-        self.each_piece(&names, |bytes| writer.write_all(bytes))
+        Ok((start, names))
+    }
+
+    fn write_to(
+        &self,
+        writer: &mut impl Write,
+        start: &[u8],
+        names: &[String],
+    ) -> Result<(), Kind> {
+        writer.write_all(start)?;
+        self.each_piece(names, |bytes| writer.write_all(bytes))
     }
 
     fn each_piece(
@@ -238,10 +225,13 @@ impl Checkpoint {
     /// # Errors
     /// Where a tensor cannot be read.
     pub fn to_bytes(&self) -> Result<Vec<u8>, CheckpointFault> {
-        let mut bytes = Vec::new();
-        self.write_to(&mut bytes)
-            .map_err(|kind| kind.of(self.path.clone()))?;
-        Ok(bytes)
+        let write = || {
+            let (start, names) = self.sealed_start()?;
+            let mut bytes = Vec::new();
+            self.write_to(&mut bytes, &start, &names)?;
+            Ok(bytes)
+        };
+        write().map_err(|kind: Kind| kind.of(self.path.clone()))
     }
 
     /// As [`Checkpoint::load`], from memory.
