@@ -6,15 +6,17 @@
 //! where to put it. Not here: reading the file ([`import`](crate::import)), the environment and
 //! defaults for folders, which are the command line's.
 
+mod fault;
+
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
 use sha2::{Digest, Sha256};
-use thiserror::Error;
 
 use crate::architecture::Architecture;
+pub use fault::HubFault;
 
 /// The hub itself.
 pub const HUGGING_FACE: &str = "https://huggingface.co";
@@ -42,7 +44,11 @@ impl HubFile {
     ) -> Result<Self, HubFault> {
         let check = |what, value: &str, expected, holds: bool| match holds {
             true => Ok(value.to_owned()),
-            false => Err(HubFault::Request { what, value: value.to_owned(), expected }),
+            false => Err(HubFault::Request {
+                what,
+                value: value.to_owned(),
+                expected,
+            }),
         };
         let repository_holds = repository.split('/').count() == 2 && is_plain_path(repository);
         Ok(Self {
@@ -84,13 +90,24 @@ impl HubFile {
 
     /// Where it lies in a cache folder.
     pub fn place_in(&self, cache: &Path) -> PathBuf {
-        cache.join(self.repository.replace('/', "--")).join(&self.revision).join(&self.file)
+        cache
+            .join(self.repository.replace('/', "--"))
+            .join(&self.revision)
+            .join(&self.file)
     }
 
     /// Its address below an endpoint.
     pub fn url(&self, endpoint: &str) -> String {
-        let Self { repository, revision, file, .. } = self;
-        format!("{}/{repository}/resolve/{revision}/{file}", endpoint.trim_end_matches('/'))
+        let Self {
+            repository,
+            revision,
+            file,
+            ..
+        } = self;
+        format!(
+            "{}/{repository}/resolve/{revision}/{file}",
+            endpoint.trim_end_matches('/')
+        )
     }
 
     /// Its SHA-256, in lower case.
@@ -108,7 +125,9 @@ fn is_plain_path(value: &str) -> bool {
     value.len() <= 200
         && value.split('/').all(|part| {
             !part.bytes().all(|byte| byte == b'.')
-                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
         })
 }
 
@@ -170,11 +189,19 @@ impl Hub {
         if found.as_deref() == Some(file.sha256()) {
             return Ok(place);
         }
-        let job = Job { hub: self, url: file.url(&self.endpoint), place, file };
+        let job = Job {
+            hub: self,
+            url: file.url(&self.endpoint),
+            place,
+            file,
+        };
         if self.offline {
             return Err(match found {
                 Some(found) => job.wrong_digest(found),
-                None => HubFault::Offline { url: job.url, place: job.place },
+                None => HubFault::Offline {
+                    url: job.url,
+                    place: job.place,
+                },
             });
         }
         job.download(&mut progress)?;
@@ -199,7 +226,11 @@ fn digest_of_file(path: &Path) -> Result<Option<String>, HubFault> {
 }
 
 fn hexadecimal(digest: Sha256) -> String {
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    digest
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// One file on its way.
@@ -237,7 +268,13 @@ impl Job<'_> {
     }
 
     fn ask(&self) -> Result<ureq::http::Response<ureq::Body>, HubFault> {
-        let Hub { proxy, patience, total_patience, endpoint, .. } = self.hub;
+        let Hub {
+            proxy,
+            patience,
+            total_patience,
+            endpoint,
+            ..
+        } = self.hub;
         let proxy = match proxy {
             None => None,
             Some(address) => Some(ureq::Proxy::new(address).map_err(|source| self.failed(source))?),
@@ -259,7 +296,10 @@ impl Job<'_> {
         let response = answer.map_err(|source| self.failed(source))?;
         match response.status().as_u16() {
             200 => Ok(response),
-            status => Err(HubFault::Status { url: self.url.clone(), status }),
+            status => Err(HubFault::Status {
+                url: self.url.clone(),
+                status,
+            }),
         }
     }
 
@@ -275,7 +315,9 @@ impl Job<'_> {
         let mut piece = vec![0; 1 << 16];
         let mut bytes = 0u64;
         loop {
-            let n = body.read(&mut piece).map_err(|source| self.interrupted(source, bytes))?;
+            let n = body
+                .read(&mut piece)
+                .map_err(|source| self.interrupted(source, bytes))?;
             if n == 0 {
                 break;
             }
@@ -286,10 +328,17 @@ impl Job<'_> {
             }
             digest.update(piece);
             out.write_all(piece)?;
-            progress(Progress { bytes, of: announced });
+            progress(Progress {
+                bytes,
+                of: announced,
+            });
         }
         if announced.is_some_and(|announced| announced != bytes) {
-            return Err(HubFault::CutShort { url: self.url.clone(), bytes, announced });
+            return Err(HubFault::CutShort {
+                url: self.url.clone(),
+                bytes,
+                announced,
+            });
         }
         match hexadecimal(digest) {
             found if found == self.file.sha256 => Ok(()),
@@ -298,7 +347,11 @@ impl Job<'_> {
     }
 
     fn too_large(&self, bytes: u64) -> HubFault {
-        HubFault::TooLarge { url: self.url.clone(), bytes, limit: self.hub.most_bytes }
+        HubFault::TooLarge {
+            url: self.url.clone(),
+            bytes,
+            limit: self.hub.most_bytes,
+        }
     }
 
     fn wrong_digest(&self, found: String) -> HubFault {
@@ -313,7 +366,11 @@ impl Job<'_> {
     fn interrupted(&self, source: std::io::Error, bytes: u64) -> HubFault {
         match ureq::Error::from(source) {
             ureq::Error::Io(source) if source.kind() == std::io::ErrorKind::UnexpectedEof => {
-                HubFault::CutShort { url: self.url.clone(), bytes, announced: None }
+                HubFault::CutShort {
+                    url: self.url.clone(),
+                    bytes,
+                    announced: None,
+                }
             }
             other => self.failed(other),
         }
@@ -322,12 +379,14 @@ impl Job<'_> {
     fn failed(&self, source: ureq::Error) -> HubFault {
         let url = self.url.clone();
         match source {
-            ureq::Error::Timeout(_) => {
-                HubFault::TimedOut { url, seconds: self.hub.patience.as_secs_f64() }
-            }
-            ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed => {
-                HubFault::Redirects { url, limit: MOST_REDIRECTS }
-            }
+            ureq::Error::Timeout(_) => HubFault::TimedOut {
+                url,
+                seconds: self.hub.patience.as_secs_f64(),
+            },
+            ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed => HubFault::Redirects {
+                url,
+                limit: MOST_REDIRECTS,
+            },
             other => HubFault::Unreachable {
                 url,
                 place: self.place.clone(),
@@ -337,188 +396,5 @@ impl Job<'_> {
     }
 }
 
-/// Why a file could not be fetched. Codes M080–M089, see `docs/errors/import.md`.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum HubFault {
-    /// A name that cannot be one.
-    #[error("{what} is not {expected}")]
-    Request {
-        /// Which part.
-        what: &'static str,
-        /// What was given.
-        value: String,
-        /// What it must look like.
-        expected: &'static str,
-    },
-    /// No connection.
-    #[error("the hub cannot be reached")]
-    Unreachable {
-        /// The address.
-        url: String,
-        /// Where the file is looked for first.
-        place: PathBuf,
-        /// What the client said.
-        source: Box<ureq::Error>,
-    },
-    /// The server has another answer than the file.
-    #[error("the hub answered with status {status}")]
-    Status {
-        /// The address.
-        url: String,
-        /// The status.
-        status: u16,
-    },
-    /// Other bytes than the ones that were pinned.
-    #[error("the file's SHA-256 is not the expected one")]
-    Digest {
-        /// The address.
-        url: String,
-        /// Where the file belongs.
-        place: PathBuf,
-        /// The digest of what came.
-        found: String,
-        /// The pinned digest.
-        expected: String,
-    },
-    /// Fewer bytes than announced.
-    #[error("the download ended early, after {bytes} bytes")]
-    CutShort {
-        /// The address.
-        url: String,
-        /// Bytes that came.
-        bytes: u64,
-        /// Bytes that were announced, where that is known.
-        announced: Option<u64>,
-    },
-    /// More bytes than allowed.
-    #[error("the file is over the limit: {bytes} > {limit} bytes")]
-    TooLarge {
-        /// The address.
-        url: String,
-        /// Bytes announced or seen.
-        bytes: u64,
-        /// The limit.
-        limit: u64,
-    },
-    /// Nothing came for too long.
-    #[error("the hub did not answer within {seconds} s")]
-    TimedOut {
-        /// The address.
-        url: String,
-        /// The patience.
-        seconds: f64,
-    },
-    /// Sent from place to place.
-    #[error("more than {limit} redirects")]
-    Redirects {
-        /// The address.
-        url: String,
-        /// The limit.
-        limit: u32,
-    },
-    /// The cache folder said no.
-    #[error("the cache folder cannot be used")]
-    Io {
-        /// What the file system said, with the path.
-        #[from]
-        source: std::io::Error,
-    },
-    /// The cache lacks the file and the network was ruled out.
-    #[error("the file is not in the cache, and downloads are switched off")]
-    Offline {
-        /// The address.
-        url: String,
-        /// Where the file belongs.
-        place: PathBuf,
-    },
-}
-
-impl HubFault {
-    /// The stable code.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Request { .. } => "M080",
-            Self::Unreachable { .. } => "M081",
-            Self::Status { .. } => "M082",
-            Self::Digest { .. } => "M083",
-            Self::CutShort { .. } => "M084",
-            Self::TooLarge { .. } => "M085",
-            Self::TimedOut { .. } => "M086",
-            Self::Redirects { .. } => "M087",
-            Self::Io { .. } => "M088",
-            Self::Offline { .. } => "M089",
-        }
-    }
-
-    /// The exit code: 2 for what was asked, 6 for what came, 4 for the way between.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Request { .. } => 2,
-            Self::Digest { .. } | Self::TooLarge { .. } => 6,
-            _ => 4,
-        }
-    }
-
-    /// The address.
-    pub fn location(&self) -> Option<String> {
-        match self {
-            Self::Request { .. } | Self::Io { .. } => None,
-            Self::Unreachable { url, .. }
-            | Self::Status { url, .. }
-            | Self::Digest { url, .. }
-            | Self::CutShort { url, .. }
-            | Self::TooLarge { url, .. }
-            | Self::TimedOut { url, .. }
-            | Self::Redirects { url, .. }
-            | Self::Offline { url, .. } => Some(url.escape_debug().to_string()),
-        }
-    }
-
-    /// The value at fault, escaped.
-    pub fn value(&self) -> Option<String> {
-        match self {
-            Self::Request { value, .. } => Some(format!("{value:?}")),
-            Self::Unreachable { source, .. } => Some(format!("{:?}", source.to_string())),
-            Self::Digest { found, expected, .. } => Some(format!("{found}, expected {expected}")),
-            Self::CutShort { announced: Some(announced), .. } => {
-                Some(format!("{announced} bytes were announced"))
-            }
-            Self::Io { source } => Some(format!("{:?}", source.to_string())),
-            _ => None,
-        }
-    }
-
-    /// What to do about it.
-    pub fn help(&self) -> Option<String> {
-        match self {
-            Self::Unreachable { url, place, .. } | Self::Offline { url, place } => Some(format!(
-                "fetch {url} on a machine with a network and put it at {}; its SHA-256 is checked \
-                 there too",
-                place.display()
-            )),
-            Self::Status { status: 401 | 403, .. } => {
-                Some("the repository is private or gated; fetch the file by hand".to_owned())
-            }
-            Self::Status { status: 404, .. } => {
-                Some("check repository, revision, file, and HF_ENDPOINT".to_owned())
-            }
-            Self::Digest { place, .. } => Some(format!(
-                "nothing was kept of it; if {} is there, it is not the pinned file either",
-                place.display()
-            )),
-            Self::Request { .. } => {
-                Some("a branch or tag can change; name the commit it stands for".to_owned())
-            }
-            Self::Status { .. }
-            | Self::CutShort { .. }
-            | Self::TimedOut { .. }
-            | Self::Redirects { .. } => Some("try again later, or another HF_ENDPOINT".to_owned()),
-            Self::TooLarge { .. } | Self::Io { .. } => None,
-        }
-    }
-}
-
 #[cfg(test)]
-#[path = "hub_tests.rs"]
 mod tests;

@@ -8,57 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::tensors::Element;
+use super::misfit::Misfit;
 use crate::architecture::Architecture;
 use crate::fault::ModelFault;
-
-/// How many names a list in a message shows before it counts the rest.
-const NAMES_SHOWN: usize = 20;
-
-/// A tensor whose shape is not the network's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct WrongShape {
-    /// The tensor.
-    pub name: String,
-    /// Its shape in the file.
-    pub found: Vec<usize>,
-    /// Its shape in the network.
-    pub expected: Vec<usize>,
-}
-
-/// A tensor of whole numbers where the network has weights, or the other way round.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct WrongType {
-    /// The tensor.
-    pub name: String,
-    /// Its type in the file.
-    pub found: Element,
-    /// What the network holds there.
-    pub expected: &'static str,
-}
-
-/// Every name, shape and type that does not fit, all at once.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Misfit {
-    /// The network wants these; the file lacks them.
-    pub missing: Vec<String>,
-    /// The file has these; the network does not know them.
-    pub extra: Vec<String>,
-    /// Both have these, with different shapes.
-    pub wrong_shape: Vec<WrongShape>,
-    /// Both have these, with different kinds of numbers.
-    pub wrong_type: Vec<WrongType>,
-}
-
-impl Misfit {
-    /// Everything fits.
-    pub fn is_empty(&self) -> bool {
-        self.missing.is_empty()
-            && self.extra.is_empty()
-            && self.wrong_shape.is_empty()
-            && self.wrong_type.is_empty()
-    }
-}
 
 /// A fault as the reader's child process reports it: a line of JSON on its stderr.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -287,7 +239,7 @@ pub enum ImportFault {
     },
 }
 
-/// Code, location and help of each fault; one table so that none is forgotten.
+/// What is the same for every fault: code, exit code, place. Value and help are in `advice`.
 impl ImportFault {
     /// The stable code.
     pub fn code(&self) -> &'static str {
@@ -364,90 +316,22 @@ impl ImportFault {
         }
     }
 
-    /// The value at fault, escaped.
-    pub fn value(&self) -> Option<String> {
-        match self {
-            Self::Io { source } => Some(chain(source)),
-            Self::Tensor { source } => Some(source.to_string()),
-            Self::Network { source } => source.value(),
-            Self::UnknownFormat { start, .. } => Some(format!("\"{}\"", start.escape_ascii())),
-            Self::ElementType { found, .. } => Some(format!("{found:?}")),
-            Self::DuplicateName { name, .. } => Some(format!("{name:?}")),
-            Self::PickleInstruction { instruction, .. } => Some(format!("0x{instruction:02x}")),
-            Self::PickleGlobal { global, .. } => Some(format!("{global:?}")),
-            Self::NoStateDict { found, .. } => Some(found.clone()),
-            Self::NonFinite { count, first_index, .. } => {
-                Some(format!("{count} values, the first at index {first_index}"))
-            }
-            Self::Misfit { misfit, .. } => Some(misfit_lists(misfit)),
-            Self::NoHead { missing } => Some(listed(missing)),
-            Self::NothingFits { names, .. } => Some(listed(names)),
-            Self::ChildDied { last_words, .. } if !last_words.is_empty() => {
-                Some(format!("{last_words:?}"))
-            }
-            Self::Reported(fault) => fault.value.clone(),
-            _ => None,
+    /// The message with those of its causes, which do not cross to another process.
+    fn with_causes(&self) -> String {
+        let mut message = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(source) = cause {
+            message = format!("{message}: {source}");
+            cause = source.source();
         }
-    }
-
-    /// What to do about it.
-    pub fn help(&self) -> Option<String> {
-        let words = match self {
-            Self::NotAFile { .. } => "name the file of weights itself",
-            Self::OverLimit { .. } => {
-                "a state dict of these networks stays far below this limit; save the state dict \
-                 alone: torch.save(model.state_dict(), \"weights.pth\")"
-            }
-            Self::UnknownFormat { .. } => {
-                "safetensors and PyTorch's .pth (zip and older form) are read; an HTML page saved \
-                 under such a name is a failed download"
-            }
-            Self::SafetensorsHeader { .. } | Self::Archive { .. } | Self::Pickle { .. } => {
-                "the file is cut or was changed; fetch it again and compare its SHA-256"
-            }
-            Self::ElementType { .. } => {
-                "f32, f16, bf16, f64 and the counters' i64 and i32 are read; convert the rest with \
-                 tensor.float() before saving"
-            }
-            Self::PickleInstruction { .. } | Self::PickleGlobal { .. } => {
-                "only a state dict is read and nothing is ever executed; in PyTorch: \
-                 torch.save(model.state_dict(), \"weights.pth\"), or \
-                 safetensors.torch.save_file(model.state_dict(), \"weights.safetensors\")"
-            }
-            Self::NoStateDict { .. } => {
-                "save model.state_dict(); a table under \"state_dict\", \"model_state_dict\" or \
-                 \"model\" is found too"
-            }
-            Self::DuplicateName { .. } | Self::Layout { .. } => {
-                "no version of PyTorch writes such a file; do not trust it"
-            }
-            Self::NonFinite { .. } => "the training that made this file diverged; use another one",
-            Self::Misfit { hint, .. } => return hint.clone(),
-            Self::HeadOutputs { .. } => {
-                "name one finding for each output, in the file's order, or none to get a fresh head"
-            }
-            Self::NoHead { .. } => "leave out the findings to get a fresh head",
-            Self::NothingFits { .. } => "check the architecture; names must be torchvision's",
-            Self::NeedsCalibration { .. } => {
-                "give a folder of radiographs with --calibrate-images, some 32 that look like those \
-                 to train on"
-            }
-            Self::ChildTimedOut { .. } | Self::ChildDied { .. } => {
-                "the file makes its reader work beyond the limits; no state dict of these networks \
-                 does; do not trust it"
-            }
-            Self::Reported(fault) => return fault.help.clone(),
-            Self::Network { source } => return source.help(),
-            Self::Io { .. } | Self::Tensor { .. } => return None,
-        };
-        Some(words.to_owned())
+        message.chars().flat_map(escaped).collect()
     }
 
     /// The same fault as plain fields, to cross from one process to another.
     pub fn report(&self) -> ReportedFault {
         ReportedFault {
             code: self.code().to_owned(),
-            message: self.to_string(),
+            message: self.with_causes(),
             location: self.location(),
             value: self.value(),
             help: self.help(),
@@ -464,7 +348,11 @@ const READER_CODES: [&str; 15] = [
 
 /// A path as a message shows it: control characters escaped.
 fn shown(path: &Path) -> String {
-    path.display().to_string().chars().flat_map(escaped).collect()
+    path.display()
+        .to_string()
+        .chars()
+        .flat_map(escaped)
+        .collect()
 }
 
 fn escaped(character: char) -> Vec<char> {
@@ -473,43 +361,4 @@ fn escaped(character: char) -> Vec<char> {
     } else {
         vec![character]
     }
-}
-
-fn chain(source: &std::io::Error) -> String {
-    source.to_string().chars().flat_map(escaped).collect()
-}
-
-fn listed(names: &[String]) -> String {
-    joined(names, |name| format!("{name:?}"))
-}
-
-/// The first of them, comma by comma; the rest is counted.
-fn joined<T>(items: &[T], words: impl Fn(&T) -> String) -> String {
-    let shown: Vec<String> = items.iter().take(NAMES_SHOWN).map(words).collect();
-    match items.len().saturating_sub(NAMES_SHOWN) {
-        0 => shown.join(", "),
-        rest => format!("{} and {rest} more", shown.join(", ")),
-    }
-}
-
-fn misfit_lists(misfit: &Misfit) -> String {
-    let mut parts = Vec::new();
-    if !misfit.missing.is_empty() {
-        parts.push(format!("missing {}", listed(&misfit.missing)));
-    }
-    if !misfit.extra.is_empty() {
-        parts.push(format!("extra {}", listed(&misfit.extra)));
-    }
-    if !misfit.wrong_shape.is_empty() {
-        let wrong = |it: &WrongShape| {
-            format!("{:?} is {:?}, expected {:?}", it.name, it.found, it.expected)
-        };
-        parts.push(format!("of another shape {}", joined(&misfit.wrong_shape, wrong)));
-    }
-    if !misfit.wrong_type.is_empty() {
-        let wrong =
-            |it: &WrongType| format!("{:?} is {:?}, expected {}", it.name, it.found, it.expected);
-        parts.push(format!("of another type {}", joined(&misfit.wrong_type, wrong)));
-    }
-    parts.join("; ")
 }

@@ -37,7 +37,10 @@ impl ProcessBounds {
     /// beside what the program itself maps.
     pub fn for_file_of(bytes: u64) -> Self {
         const BASE: u64 = 512 << 20;
-        Self { memory_bytes: BASE.saturating_add(bytes.saturating_mul(8)), cpu_seconds: 30 }
+        Self {
+            memory_bytes: BASE.saturating_add(bytes.saturating_mul(8)),
+            cpu_seconds: 30,
+        }
     }
 }
 
@@ -91,9 +94,19 @@ pub fn read_pth_guarded(
 ) -> Result<Tensors, ImportFault> {
     let length = fs::metadata(path)?.len();
     if length > limits.file_bytes {
-        return Err(over(path, "the file's length in bytes", length, limits.file_bytes));
+        return Err(over(
+            path,
+            "the file's length in bytes",
+            length,
+            limits.file_bytes,
+        ));
     }
-    let answer = ask(path, guard, guard.bounds.unwrap_or(ProcessBounds::for_file_of(length)), limits)?;
+    let answer = ask(
+        path,
+        guard,
+        guard.bounds.unwrap_or(ProcessBounds::for_file_of(length)),
+        limits,
+    )?;
     if answer.status.success() {
         return parse_safetensors(path, &answer.stdout, limits);
     }
@@ -148,7 +161,11 @@ fn ask(
         Ok((stdout, _)) if stdout.len() as u64 > most => {
             Err(over(path, "the tensors' bytes", stdout.len() as u64, most))
         }
-        Ok((stdout, stderr)) => Ok(Answer { status: finished?, stdout, stderr }),
+        Ok((stdout, stderr)) => Ok(Answer {
+            status: finished?,
+            stdout,
+            stderr,
+        }),
         Err(RecvTimeoutError::Timeout) => Err(ImportFault::ChildTimedOut {
             path: path.to_owned(),
             seconds: guard.wall_clock.as_secs(),
@@ -208,10 +225,12 @@ pub fn serve_pth(
 ) -> Result<(), ImportFault> {
     confine(bounds)?;
     let tensors = read_pth(path, limits)?;
-    let bytes = tensors.to_safetensors().map_err(|source| ImportFault::SafetensorsHeader {
-        path: path.to_owned(),
-        what: source.to_string(),
-    })?;
+    let bytes = tensors
+        .to_safetensors()
+        .map_err(|source| ImportFault::SafetensorsHeader {
+            path: path.to_owned(),
+            what: source.to_string(),
+        })?;
     out.write_all(&bytes)?;
     Ok(out.flush()?)
 }
@@ -222,7 +241,10 @@ fn confine(bounds: &ProcessBounds) -> Result<(), ImportFault> {
     use rustix::process::{Resource, Rlimit, setrlimit};
 
     let limit = |resource, most| {
-        let limit = Rlimit { current: Some(most), maximum: Some(most) };
+        let limit = Rlimit {
+            current: Some(most),
+            maximum: Some(most),
+        };
         setrlimit(resource, limit).map_err(std::io::Error::from)
     };
     limit(Resource::Cpu, bounds.cpu_seconds)?;

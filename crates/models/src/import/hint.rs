@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::fault::Misfit;
+use super::misfit::Misfit;
 use super::tensors::ImportedTensor;
 use crate::architecture::{Architecture, ModelConfig};
 
@@ -37,7 +37,9 @@ pub(crate) fn hint(
     };
     match looks_like {
         Some(other) if other != config.architecture => {
-            return Some(format!("the names are those of {other}: try --arch {other}"));
+            return Some(format!(
+                "the names are those of {other}: try --arch {other}"
+            ));
         }
         _ => {}
     }
@@ -48,7 +50,9 @@ pub(crate) fn hint(
         ));
     }
     if let Some(side) = xray_cnn_side(misfit, config) {
-        return Some(format!("the file is for images of {side}×{side} pixels: try --size {side}"));
+        return Some(format!(
+            "the file is for images of {side}×{side} pixels: try --size {side}"
+        ));
     }
     if misfit.wrong_shape.is_empty() && misfit.wrong_type.is_empty() {
         return Some("--partial takes what fits, and lists what stays fresh".to_owned());
@@ -61,8 +65,13 @@ fn xray_cnn_side(misfit: &Misfit, config: &ModelConfig) -> Option<usize> {
     if config.architecture != Architecture::XrayCnn {
         return None;
     }
-    let wrong = misfit.wrong_shape.iter().find(|wrong| wrong.name == "fc1.weight")?;
-    let [_, inputs] = wrong.found.as_slice() else { return None };
+    let wrong = misfit
+        .wrong_shape
+        .iter()
+        .find(|wrong| wrong.name == "fc1.weight")?;
+    let [_, inputs] = wrong.found.as_slice() else {
+        return None;
+    };
     let area = inputs / XRAY_CNN_CHANNELS;
     let side = area.isqrt();
     (side * side * XRAY_CNN_CHANNELS == *inputs).then_some(side * XRAY_CNN_STEP)

@@ -35,10 +35,13 @@
 //! assert_eq!(network.tensors()["conv1.bias"].to_vec1::<f32>().unwrap(), [0.5; 16]);
 //! ```
 
+mod advice;
 mod fault;
 mod guard;
 mod hint;
 mod limits;
+mod matching;
+mod misfit;
 mod pickle;
 mod plan;
 mod safetensors_file;
@@ -47,10 +50,14 @@ mod state_dict;
 mod tensors;
 mod torch_file;
 
-pub use fault::{ImportFault, Misfit, ReportedFault, WrongShape, WrongType};
+pub use fault::{ImportFault, ReportedFault};
 pub use guard::{Guard, ProcessBounds, read_pth_guarded, read_weights, serve_pth};
 pub use limits::Limits;
-pub use plan::{Completeness, Filled, Head, ImportOptions, ImportPlan, ImportReport, Unused};
+pub use misfit::{Misfit, WrongShape, WrongType};
+pub use plan::{
+    Completeness, Filled, Head, ImportOptions, ImportPlan, ImportReport, Unused,
+    calibration_batches,
+};
 pub use safetensors_file::read_safetensors;
 pub use source::{Format, sniff};
 pub use tensors::{Element, ImportedTensor, Tensors, Values};

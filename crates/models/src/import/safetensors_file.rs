@@ -28,8 +28,10 @@ pub(crate) fn parse_safetensors(
     bytes: &[u8],
     limits: &Limits,
 ) -> Result<Tensors, ImportFault> {
-    let damaged =
-        |what: String| ImportFault::SafetensorsHeader { path: path.to_owned(), what };
+    let damaged = |what: String| ImportFault::SafetensorsHeader {
+        path: path.to_owned(),
+        what,
+    };
     let header = header_of(path, bytes, limits)?;
     refuse_repeated_names(path, header)?;
     let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|it| damaged(it.to_string()))?;
@@ -45,7 +47,12 @@ pub(crate) fn parse_safetensors(
         let count = view.data().len() / element.bytes();
         value_bytes += (count * element.decoded_bytes()) as u64;
         if value_bytes > limits.value_bytes {
-            return Err(over(path, "the tensors' bytes", value_bytes, limits.value_bytes));
+            return Err(over(
+                path,
+                "the tensors' bytes",
+                value_bytes,
+                limits.value_bytes,
+            ));
         }
         if view.shape().len() > limits.dimensions {
             let (found, limit) = (view.shape().len() as u64, limits.dimensions as u64);
@@ -58,32 +65,48 @@ pub(crate) fn parse_safetensors(
         };
         tensors
             .insert(name.to_owned(), tensor)
-            .map_err(|name| ImportFault::DuplicateName { path: path.to_owned(), name })?;
+            .map_err(|name| ImportFault::DuplicateName {
+                path: path.to_owned(),
+                name,
+            })?;
     }
-    if let Some(table) = metadata.metadata().as_ref().and_then(|it| it.get(TABLE_KEY)) {
+    if let Some(table) = metadata
+        .metadata()
+        .as_ref()
+        .and_then(|it| it.get(TABLE_KEY))
+    {
         tensors.set_table(table.clone());
     }
     Ok(tensors)
 }
 
 /// The header's JSON, with its length checked against the file and the limit.
-fn header_of<'a>(
-    path: &Path,
-    bytes: &'a [u8],
-    limits: &Limits,
-) -> Result<&'a [u8], ImportFault> {
-    let damaged =
-        |what: String| ImportFault::SafetensorsHeader { path: path.to_owned(), what };
+fn header_of<'a>(path: &Path, bytes: &'a [u8], limits: &Limits) -> Result<&'a [u8], ImportFault> {
+    let damaged = |what: String| ImportFault::SafetensorsHeader {
+        path: path.to_owned(),
+        what,
+    };
     let (length, rest) = bytes
         .split_first_chunk::<8>()
         .ok_or_else(|| damaged(format!("{} bytes cannot hold its length", bytes.len())))?;
     let length = u64::from_le_bytes(*length);
     if length > limits.header_bytes {
-        return Err(over(path, "the header's length in bytes", length, limits.header_bytes));
+        return Err(over(
+            path,
+            "the header's length in bytes",
+            length,
+            limits.header_bytes,
+        ));
     }
-    usize::try_from(length).ok().and_then(|length| rest.get(..length)).ok_or_else(|| {
-        damaged(format!("it claims {length} bytes, the file has {} after it", rest.len()))
-    })
+    usize::try_from(length)
+        .ok()
+        .and_then(|length| rest.get(..length))
+        .ok_or_else(|| {
+            damaged(format!(
+                "it claims {length} bytes, the file has {} after it",
+                rest.len()
+            ))
+        })
 }
 
 fn element_of(path: &Path, name: &str, dtype: Dtype) -> Result<Element, ImportFault> {
@@ -105,15 +128,19 @@ fn element_of(path: &Path, name: &str, dtype: Dtype) -> Result<Element, ImportFa
 /// JSON lets a key occur twice and parsers keep the last one: here such a header is refused.
 fn refuse_repeated_names(path: &Path, header: &[u8]) -> Result<(), ImportFault> {
     let mut json = serde_json::Deserializer::from_slice(header);
-    let mut names = json.deserialize_map(Names).map_err(|source| {
-        ImportFault::SafetensorsHeader { path: path.to_owned(), what: source.to_string() }
-    })?;
+    let mut names =
+        json.deserialize_map(Names)
+            .map_err(|source| ImportFault::SafetensorsHeader {
+                path: path.to_owned(),
+                what: source.to_string(),
+            })?;
     names.sort_unstable();
     match names.windows(2).find(|pair| pair[0] == pair[1]) {
         None => Ok(()),
-        Some(pair) => {
-            Err(ImportFault::DuplicateName { path: path.to_owned(), name: pair[0].clone() })
-        }
+        Some(pair) => Err(ImportFault::DuplicateName {
+            path: path.to_owned(),
+            name: pair[0].clone(),
+        }),
     }
 }
 
@@ -135,3 +162,7 @@ impl<'de> Visitor<'de> for Names {
         Ok(names)
     }
 }
+
+#[cfg(test)]
+#[path = "safetensors_file_tests.rs"]
+mod tests;

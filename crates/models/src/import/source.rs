@@ -44,7 +44,10 @@ pub(crate) fn format_of(path: &Path, bytes: &[u8]) -> Result<Format, ImportFault
         return Ok(Format::Safetensors);
     }
     let start = bytes.iter().take(16).copied().collect();
-    Err(ImportFault::UnknownFormat { path: path.to_owned(), start })
+    Err(ImportFault::UnknownFormat {
+        path: path.to_owned(),
+        start,
+    })
 }
 
 /// All bytes of a regular file within the limit.
@@ -57,7 +60,12 @@ pub(crate) fn read_whole(path: &Path, limits: &Limits) -> Result<Vec<u8>, Import
     }
     let found = length.max(bytes.len() as u64);
     if found > limits.file_bytes {
-        return Err(over(path, "the file's length in bytes", found, limits.file_bytes));
+        return Err(over(
+            path,
+            "the file's length in bytes",
+            found,
+            limits.file_bytes,
+        ));
     }
     Ok(bytes)
 }
@@ -65,13 +73,20 @@ pub(crate) fn read_whole(path: &Path, limits: &Limits) -> Result<Vec<u8>, Import
 /// Opens a regular file; a fifo or device is refused before it can block.
 fn open(path: &Path) -> Result<fs::File, ImportFault> {
     if !fs::metadata(path)?.is_file() {
-        return Err(ImportFault::NotAFile { path: path.to_owned() });
+        return Err(ImportFault::NotAFile {
+            path: path.to_owned(),
+        });
     }
     Ok(fs::File::open(path)?)
 }
 
 pub(crate) fn over(path: &Path, what: &'static str, found: u64, limit: u64) -> ImportFault {
-    ImportFault::OverLimit { path: path.to_owned(), what, found, limit }
+    ImportFault::OverLimit {
+        path: path.to_owned(),
+        what,
+        found,
+        limit,
+    }
 }
 
 /// The count of elements in a shape, or nothing where it does not fit in 64 bits.
@@ -80,5 +95,7 @@ pub(crate) fn element_count(shape: &[u64]) -> Option<u64> {
     if shape.contains(&0) {
         return Some(0);
     }
-    shape.iter().try_fold(1u64, |product, size| product.checked_mul(*size))
+    shape
+        .iter()
+        .try_fold(1u64, |product, size| product.checked_mul(*size))
 }

@@ -31,13 +31,20 @@ pub(crate) fn state_dict<'a>(
     }
     let mut named = named_tensors(path, object, table)?;
     if named.len() > limits.tensors {
-        return Err(over(path, "the number of tensors", named.len() as u64, limits.tensors as u64));
+        return Err(over(
+            path,
+            "the number of tensors",
+            named.len() as u64,
+            limits.tensors as u64,
+        ));
     }
     check_total(path, object, &named, limits)?;
     // By storage, so that each storage is in memory once and only while it is needed.
     named.sort_by_key(|(_, tensor)| tensor.storage);
     for group in named.chunk_by(|(_, one), (_, other)| one.storage == other.storage) {
-        let Some(storage) = group.first().and_then(|(_, it)| object.storages.get(it.storage))
+        let Some(storage) = group
+            .first()
+            .and_then(|(_, it)| object.storages.get(it.storage))
         else {
             continue;
         };
@@ -47,7 +54,10 @@ pub(crate) fn state_dict<'a>(
             let imported = gather(storage, tensor, &bytes);
             tensors
                 .insert((*name).to_owned(), imported)
-                .map_err(|name| ImportFault::DuplicateName { path: path.to_owned(), name })?;
+                .map_err(|name| ImportFault::DuplicateName {
+                    path: path.to_owned(),
+                    name,
+                })?;
         }
     }
     Ok(tensors)
@@ -60,12 +70,17 @@ fn table_of<'a>(
     path: &Path,
     object: &'a Unpickled,
 ) -> Result<(Pairs<'a>, Option<&'static str>), ImportFault> {
-    let fault =
-        |found: String| ImportFault::NoStateDict { path: path.to_owned(), found };
+    let fault = |found: String| ImportFault::NoStateDict {
+        path: path.to_owned(),
+        found,
+    };
     let Node::Dict(pairs) = object.node(object.root) else {
         return Err(fault(kind(object.node(object.root)).to_owned()));
     };
-    if pairs.iter().any(|(_, value)| matches!(object.node(*value), Node::Tensor(_))) {
+    if pairs
+        .iter()
+        .any(|(_, value)| matches!(object.node(*value), Node::Tensor(_)))
+    {
         return Ok((pairs, None));
     }
     for wanted in TABLE_KEYS {
@@ -85,7 +100,11 @@ fn table_of<'a>(
             other => format!("{}: {}", kind(other), kind(object.node(*value))),
         })
         .collect();
-    Err(fault(format!("a table with {} entries: {}", pairs.len(), keys.join(", "))))
+    Err(fault(format!(
+        "a table with {} entries: {}",
+        pairs.len(),
+        keys.join(", ")
+    )))
 }
 
 fn kind(node: &Node) -> &'static str {
@@ -119,11 +138,17 @@ fn named_tensors<'a>(
                 Node::Text(key) => format!("{key:?} is {}", kind(object.node(*value))),
                 other => format!("a name that is {}", kind(other)),
             };
-            return Err(ImportFault::NoStateDict { path: path.to_owned(), found });
+            return Err(ImportFault::NoStateDict {
+                path: path.to_owned(),
+                found,
+            });
         };
         if !names.insert(name) {
             let name = name.clone();
-            return Err(ImportFault::DuplicateName { path: path.to_owned(), name });
+            return Err(ImportFault::DuplicateName {
+                path: path.to_owned(),
+                name,
+            });
         }
         if let Some(tensor) = object.tensors.get(*tensor) {
             named.push((name.as_str(), tensor));
@@ -141,7 +166,10 @@ fn check_total(
 ) -> Result<(), ImportFault> {
     let mut total = 0u64;
     for (_, tensor) in named {
-        let bytes = object.storages.get(tensor.storage).map_or(8, |it| it.element.decoded_bytes());
+        let bytes = object
+            .storages
+            .get(tensor.storage)
+            .map_or(8, |it| it.element.decoded_bytes());
         total = element_count(&tensor.shape)
             .and_then(|count| count.checked_mul(bytes as u64))
             .and_then(|size| total.checked_add(size))
@@ -174,27 +202,45 @@ fn gather(storage: &StorageRef, tensor: &TensorRef, bytes: &[u8]) -> ImportedTen
     if tensor.shape.contains(&0) {
         // Its window is nowhere, so neither offset nor strides mean anything.
         let shape = tensor.shape.iter().map(|size| as_index(*size)).collect();
-        return ImportedTensor { shape, values: storage.element.decode(&[]), stored_as: storage.element };
+        return ImportedTensor {
+            shape,
+            values: storage.element.decode(&[]),
+            stored_as: storage.element,
+        };
     }
     let shape: Vec<usize> = tensor.shape.iter().map(|size| as_index(*size)).collect();
-    let strides: Vec<usize> = tensor.strides.iter().map(|stride| as_index(*stride)).collect();
+    let strides: Vec<usize> = tensor
+        .strides
+        .iter()
+        .map(|stride| as_index(*stride))
+        .collect();
     let count = as_index(element_count(&tensor.shape).unwrap_or(0));
     let start = as_index(tensor.offset);
     let values = if is_row_major(&shape, &strides) {
-        let window = bytes.get(start * width..(start + count) * width).unwrap_or_default();
+        let window = bytes
+            .get(start * width..(start + count) * width)
+            .unwrap_or_default();
         storage.element.decode(window)
     } else {
         let mut picked = Vec::with_capacity(count * width);
         let mut index = vec![0usize; shape.len()];
         for _ in 0..count {
-            let place: usize = index.iter().zip(&strides).map(|(at, stride)| at * stride).sum();
+            let place: usize = index
+                .iter()
+                .zip(&strides)
+                .map(|(at, stride)| at * stride)
+                .sum();
             let from = (start + place) * width;
             picked.extend_from_slice(bytes.get(from..from + width).unwrap_or_default());
             advance(&mut index, &shape);
         }
         storage.element.decode(&picked)
     };
-    ImportedTensor { shape, values, stored_as: storage.element }
+    ImportedTensor {
+        shape,
+        values,
+        stored_as: storage.element,
+    }
 }
 
 /// The next index in row-major order.

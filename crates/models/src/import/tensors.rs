@@ -62,7 +62,12 @@ impl Element {
 }
 
 fn fixed<const N: usize, T>(bytes: &[u8], convert: impl Fn([u8; N]) -> T) -> Vec<T> {
-    bytes.as_chunks::<N>().0.iter().map(|chunk| convert(*chunk)).collect()
+    bytes
+        .as_chunks::<N>()
+        .0
+        .iter()
+        .map(|chunk| convert(*chunk))
+        .collect()
 }
 
 /// IEEE 754 binary16 to binary32; exact.
@@ -148,7 +153,9 @@ impl Tensors {
 
     /// All of them, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &ImportedTensor)> {
-        self.by_name.iter().map(|(name, tensor)| (name.as_str(), tensor))
+        self.by_name
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), tensor))
     }
 
     /// The names, sorted.
@@ -185,12 +192,14 @@ impl Tensors {
             .iter()
             .map(|(name, tensor)| {
                 let (dtype, bytes) = match &tensor.values {
-                    Values::F32(values) => {
-                        (Dtype::F32, values.iter().flat_map(|it| it.to_le_bytes()).collect())
-                    }
-                    Values::I64(values) => {
-                        (Dtype::I64, values.iter().flat_map(|it| it.to_le_bytes()).collect())
-                    }
+                    Values::F32(values) => (
+                        Dtype::F32,
+                        values.iter().flat_map(|it| it.to_le_bytes()).collect(),
+                    ),
+                    Values::I64(values) => (
+                        Dtype::I64,
+                        values.iter().flat_map(|it| it.to_le_bytes()).collect(),
+                    ),
                 };
                 (name, dtype, tensor.shape.as_slice(), bytes)
             })
@@ -225,7 +234,9 @@ mod tests {
             .and_then(|it| it.to_dtype(DType::F32))
             .and_then(|it| it.to_vec1::<f32>())
             .unwrap();
-        let Values::F32(ours) = Element::F16.decode(&bytes) else { panic!("halves are floats") };
+        let Values::F32(ours) = Element::F16.decode(&bytes) else {
+            panic!("halves are floats")
+        };
         for (bits, (ours, candle)) in ours.iter().zip(&candle).enumerate() {
             let same = ours.to_bits() == candle.to_bits() || (ours.is_nan() && candle.is_nan());
             assert!(same, "{bits:04x}: {ours} and {candle}");
@@ -234,12 +245,26 @@ mod tests {
 
     #[test]
     fn each_element_type_decodes_its_little_endian_bytes() {
-        assert_eq!(Element::F32.decode(&1.5f32.to_le_bytes()), Values::F32(vec![1.5]));
-        assert_eq!(Element::F64.decode(&(-0.1f64).to_le_bytes()), Values::F32(vec![-0.1]));
+        assert_eq!(
+            Element::F32.decode(&1.5f32.to_le_bytes()),
+            Values::F32(vec![1.5])
+        );
+        assert_eq!(
+            Element::F64.decode(&(-0.1f64).to_le_bytes()),
+            Values::F32(vec![-0.1])
+        );
         assert_eq!(Element::Bf16.decode(&[0x80, 0xbf]), Values::F32(vec![-1.0]));
-        assert_eq!(Element::I64.decode(&(-7i64).to_le_bytes()), Values::I64(vec![-7]));
-        assert_eq!(Element::I32.decode(&(-7i32).to_le_bytes()), Values::I64(vec![-7]));
-        let Values::F32(beyond) = Element::F64.decode(&1e300f64.to_le_bytes()) else { panic!() };
+        assert_eq!(
+            Element::I64.decode(&(-7i64).to_le_bytes()),
+            Values::I64(vec![-7])
+        );
+        assert_eq!(
+            Element::I32.decode(&(-7i32).to_le_bytes()),
+            Values::I64(vec![-7])
+        );
+        let Values::F32(beyond) = Element::F64.decode(&1e300f64.to_le_bytes()) else {
+            panic!()
+        };
         assert!(beyond[0].is_infinite());
     }
 

@@ -56,12 +56,22 @@ fn at_path(path: &Path, start: usize, refused: RefusalAt) -> ImportFault {
     let path = path.to_owned();
     let offset = start + refused.offset;
     match refused.refusal {
-        Refusal::Instruction(instruction) => {
-            ImportFault::PickleInstruction { path, offset, instruction }
-        }
-        Refusal::Global(global) => ImportFault::PickleGlobal { path, offset, global },
+        Refusal::Instruction(instruction) => ImportFault::PickleInstruction {
+            path,
+            offset,
+            instruction,
+        },
+        Refusal::Global(global) => ImportFault::PickleGlobal {
+            path,
+            offset,
+            global,
+        },
         Refusal::Damaged(what) => ImportFault::Pickle { path, offset, what },
-        Refusal::Layout { storage, what } => ImportFault::Layout { path, name: storage, what },
+        Refusal::Layout { storage, what } => ImportFault::Layout {
+            path,
+            name: storage,
+            what,
+        },
         Refusal::Over { what, found, limit } => over(&path, what, found, limit),
     }
 }
@@ -82,16 +92,28 @@ impl<'a> ZipForm<'a> {
         // PyTorch adds a handful of records (version, byteorder, …) to one for each storage.
         let most = limits.tensors + 64;
         if archive.len() > most {
-            return Err(over(path, "the number of entries", archive.len() as u64, most as u64));
+            return Err(over(
+                path,
+                "the number of entries",
+                archive.len() as u64,
+                most as u64,
+            ));
         }
         if archive.has_duplicate_names() {
             return Err(fault("two entries have the same name".to_owned()));
         }
-        if archive.has_overlapping_entries().map_err(|source| fault(source.to_string()))? {
+        if archive
+            .has_overlapping_entries()
+            .map_err(|source| fault(source.to_string()))?
+        {
             return Err(fault("its entries overlap".to_owned()));
         }
         let root = check_entries(path, &mut archive)?;
-        let mut form = Self { path, archive, root };
+        let mut form = Self {
+            path,
+            archive,
+            root,
+        };
         form.check_byte_order()?;
         Ok(form)
     }
@@ -106,7 +128,10 @@ impl<'a> ZipForm<'a> {
             other => Err(archive_fault(
                 self.path,
                 Some(&name),
-                format!("byte order \"{}\", expected \"little\"", other.escape_ascii()),
+                format!(
+                    "byte order \"{}\", expected \"little\"",
+                    other.escape_ascii()
+                ),
             )),
         }
     }
@@ -125,63 +150,87 @@ impl<'a> ZipForm<'a> {
     /// The bytes of a stored record; its check sum is verified on the way.
     fn record(&mut self, name: &str, limit: u64) -> Result<Vec<u8>, ImportFault> {
         let fault = |what: String| archive_fault(self.path, Some(name), what);
-        let record =
-            self.archive.by_name(name).map_err(|source| fault(source.to_string()))?;
+        let record = self
+            .archive
+            .by_name(name)
+            .map_err(|source| fault(source.to_string()))?;
         if record.size() > limit {
-            return Err(over(self.path, "a record's length in bytes", record.size(), limit));
+            return Err(over(
+                self.path,
+                "a record's length in bytes",
+                record.size(),
+                limit,
+            ));
         }
         let mut bytes = Vec::new();
-        record.take(limit).read_to_end(&mut bytes).map_err(|source| fault(source.to_string()))?;
+        record
+            .take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(|source| fault(source.to_string()))?;
         Ok(bytes)
     }
 }
 
-/// Every entry is stored as it is, not encrypted, and lies below the one folder that holds
-/// `data.pkl`; that folder's name.
+/// The one folder that holds `data.pkl`. Every entry is stored as it is, not encrypted, and has a
+/// plain relative name.
 fn check_entries(
     path: &Path,
     archive: &mut ZipArchive<Cursor<&[u8]>>,
 ) -> Result<String, ImportFault> {
-    let mut names = Vec::new();
-    for index in 0..archive.len() {
+    let names: Vec<String> = archive
+        .file_names_raw()
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .collect();
+    let root = root_of(path, &names)?;
+    for (index, name) in names.iter().enumerate() {
         let entry = archive
             .by_index_raw(index)
-            .map_err(|source| archive_fault(path, None, source.to_string()))?;
-        let name = String::from_utf8_lossy(entry.name_raw()).into_owned();
-        let fault = |what: &str| archive_fault(path, Some(&name), what.to_owned());
-        if entry.compression() != CompressionMethod::Stored
-            || entry.compressed_size() != entry.size()
-        {
-            return Err(fault("an entry is compressed; torch.save stores them as they are"));
-        }
-        if entry.encrypted() {
-            return Err(fault("an entry is encrypted"));
-        }
-        let plain = name.split('/').all(|part| !matches!(part, "" | "." | ".."));
-        if !plain || name.contains(['\\', '\0', ':']) {
-            return Err(fault("an entry's name is not a plain relative path"));
-        }
-        drop(entry);
-        names.push(name);
+            .map_err(|source| archive_fault(path, Some(name), source.to_string()))?;
+        let stored = entry.compression() == CompressionMethod::Stored
+            && entry.compressed_size() == entry.size();
+        let is_plain = name.split('/').all(|part| !matches!(part, "" | "." | ".."))
+            && !name.contains(['\\', '\0', ':']);
+        let what = if !stored {
+            "an entry is compressed; torch.save stores them as they are"
+        } else if entry.encrypted() {
+            "an entry is encrypted"
+        } else if !is_plain {
+            "an entry's name is not a plain relative path"
+        } else {
+            continue;
+        };
+        return Err(archive_fault(path, Some(name), what.to_owned()));
     }
+    Ok(root)
+}
+
+fn root_of(path: &Path, names: &[String]) -> Result<String, ImportFault> {
     let roots: Vec<&str> = names
         .iter()
         .filter_map(|name| name.strip_suffix("/data.pkl"))
         .filter(|root| !root.contains('/'))
         .collect();
     let [root] = roots.as_slice() else {
-        let what = format!("{} entries are called <root>/data.pkl, expected one", roots.len());
+        let what = format!(
+            "{} entries are called <root>/data.pkl, expected one",
+            roots.len()
+        );
         return Err(archive_fault(path, None, what));
     };
-    if let Some(code) = names.iter().find(|name| name.starts_with(&format!("{root}/code/"))) {
+    let code = format!("{root}/code/");
+    if let Some(entry) = names.iter().find(|name| name.starts_with(&code)) {
         let what = "a TorchScript program, which is code, not weights".to_owned();
-        return Err(archive_fault(path, Some(code), what));
+        return Err(archive_fault(path, Some(entry), what));
     }
     Ok((*root).to_owned())
 }
 
 fn archive_fault(path: &Path, entry: Option<&str>, what: String) -> ImportFault {
-    ImportFault::Archive { path: path.to_owned(), entry: entry.map(str::to_owned), what }
+    ImportFault::Archive {
+        path: path.to_owned(),
+        entry: entry.map(str::to_owned),
+        what,
+    }
 }
 
 /// The older form: magic, protocol, the writer's platform, the object, the storages' keys, and then
@@ -209,24 +258,31 @@ fn legacy_tensors(path: &Path, bytes: &[u8], limits: &Limits) -> Result<Tensors,
     }
     let (start, platform) = next()?;
     if !is_little_endian(&platform) {
-        return Err(damaged(start, "it was not written on a little-endian machine"));
+        return Err(damaged(
+            start,
+            "it was not written on a little-endian machine",
+        ));
     }
     let (_, object) = next()?;
     let (start, keys) = next()?;
     let keys = texts(&keys).ok_or_else(|| damaged(start, "its storages' keys are no strings"))?;
     let records = legacy_records(path, bytes, position, &object, &keys)?;
-    state_dict(path, &object, limits, |storage| match records.get(storage.key.as_str()) {
-        Some(record) => Ok(Cow::Borrowed(*record)),
-        None => Err(ImportFault::Layout {
-            path: path.to_owned(),
-            name: storage.key.clone(),
-            what: "its storage is not in the file".to_owned(),
-        }),
+    state_dict(path, &object, limits, |storage| {
+        match records.get(storage.key.as_str()) {
+            Some(record) => Ok(Cow::Borrowed(*record)),
+            None => Err(ImportFault::Layout {
+                path: path.to_owned(),
+                name: storage.key.clone(),
+                what: "its storage is not in the file".to_owned(),
+            }),
+        }
     })
 }
 
 fn is_little_endian(platform: &Unpickled) -> bool {
-    let Node::Dict(pairs) = platform.node(platform.root) else { return false };
+    let Node::Dict(pairs) = platform.node(platform.root) else {
+        return false;
+    };
     pairs.iter().any(|(key, value)| {
         matches!(platform.node(*key), Node::Text(key) if key == "little_endian")
             && *platform.node(*value) == Node::Bool(true)
@@ -234,12 +290,16 @@ fn is_little_endian(platform: &Unpickled) -> bool {
 }
 
 fn texts(list: &Unpickled) -> Option<Vec<&str>> {
-    let Node::List(items) = list.node(list.root) else { return None };
-    items.iter().map(|item: &NodeId| match list.node(*item) {
-        Node::Text(text) => Some(text.as_str()),
-        _ => None,
-    })
-    .collect()
+    let Node::List(items) = list.node(list.root) else {
+        return None;
+    };
+    items
+        .iter()
+        .map(|item: &NodeId| match list.node(*item) {
+            Node::Text(text) => Some(text.as_str()),
+            _ => None,
+        })
+        .collect()
 }
 
 /// Each storage's bytes, by key; they fill the file to its end.
@@ -255,14 +315,20 @@ fn legacy_records<'a>(
         name: key.to_owned(),
         what: what.to_owned(),
     };
-    let known: HashMap<&str, _> =
-        object.storages.iter().map(|storage| (storage.key.as_str(), storage)).collect();
+    let known: HashMap<&str, _> = object
+        .storages
+        .iter()
+        .map(|storage| (storage.key.as_str(), storage))
+        .collect();
     let mut records = HashMap::new();
     for key in keys {
-        let storage = known.get(key).ok_or_else(|| fault(key, "a storage that nothing uses"))?;
+        let storage = known
+            .get(key)
+            .ok_or_else(|| fault(key, "a storage that nothing uses"))?;
         let rest = bytes.get(position..).unwrap_or_default();
-        let (length, rest) =
-            rest.split_first_chunk::<8>().ok_or_else(|| fault(key, "the file ends before it"))?;
+        let (length, rest) = rest
+            .split_first_chunk::<8>()
+            .ok_or_else(|| fault(key, "the file ends before it"))?;
         if u64::from_le_bytes(*length) != storage.length {
             return Err(fault(key, "its length is not the one of its description"));
         }
