@@ -171,7 +171,7 @@ pub enum ImportFault {
         /// The network.
         architecture: Architecture,
         /// All of them.
-        misfit: Misfit,
+        misfit: Box<Misfit>,
         /// What may have happened.
         hint: Option<String>,
     },
@@ -207,7 +207,7 @@ pub enum ImportFault {
     #[error("{source}")]
     Network {
         /// Why.
-        source: ModelFault,
+        source: Box<ModelFault>,
     },
     /// The tensor library refused.
     #[error("the tensors could not be built")]
@@ -218,7 +218,7 @@ pub enum ImportFault {
     },
     /// The reader in its own process reported a fault.
     #[error("{}", .0.message)]
-    Reported(ReportedFault),
+    Reported(Box<ReportedFault>),
     /// The reader in its own process ran into its time limit.
     #[error("reading took longer than {seconds} s and was stopped")]
     ChildTimedOut {

@@ -113,7 +113,7 @@ pub fn read_pth_guarded(
     let words = String::from_utf8_lossy(&answer.stderr);
     let last_line = words.lines().next_back().unwrap_or_default();
     Err(match serde_json::from_str::<ReportedFault>(last_line) {
-        Ok(reported) => ImportFault::Reported(reported),
+        Ok(reported) => ImportFault::Reported(Box::new(reported)),
         Err(_) => ImportFault::ChildDied {
             path: path.to_owned(),
             how: answer.status.to_string(),
@@ -263,6 +263,7 @@ fn confine(_bounds: &ProcessBounds) -> Result<(), ImportFault> {
     Ok(())
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 #[path = "guard_tests.rs"]
 mod tests;

@@ -277,7 +277,7 @@ impl<'a> Matching<'a> {
             let hint = super::hint::hint(&self.misfit, self.config, self.file, self.folds.len());
             return Err(ImportFault::Misfit {
                 architecture,
-                misfit: self.misfit,
+                misfit: Box::new(self.misfit),
                 hint,
             });
         }

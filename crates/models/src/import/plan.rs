@@ -13,6 +13,7 @@ use super::fault::ImportFault;
 use super::matching::{Matching, without_prefix};
 use super::tensors::{Element, Tensors};
 use crate::architecture::{Architecture, INPUT_CHANNELS, ModelConfig};
+use crate::fault::ModelFault;
 use crate::network::{Network, tensor_specs};
 
 /// What becomes of the last linear layer.
@@ -107,7 +108,7 @@ impl ImportPlan {
         config: &ModelConfig,
         options: ImportOptions,
     ) -> Result<Self, ImportFault> {
-        let specs = tensor_specs(config).map_err(|source| ImportFault::Network { source })?;
+        let specs = tensor_specs(config).map_err(refused)?;
         let (prefix, file) = without_prefix(tensors);
         let mut matching = Matching::new(config, options, &specs, &file);
         matching.check_head()?;
@@ -145,7 +146,6 @@ impl ImportPlan {
     /// [`ImportFault::NeedsCalibration`] where images are needed and none are given; images of
     /// another shape.
     pub fn build(&self, seed: u64, calibration: &[Tensor]) -> Result<Network, ImportFault> {
-        let refused = |source| ImportFault::Network { source };
         if self.needs_calibration() && calibration.is_empty() {
             return Err(ImportFault::NeedsCalibration {
                 folded: self.folded.len(),
@@ -159,6 +159,12 @@ impl ImportPlan {
                 .map_err(refused)?;
         }
         Ok(network)
+    }
+}
+
+fn refused(source: ModelFault) -> ImportFault {
+    ImportFault::Network {
+        source: Box::new(source),
     }
 }
 
