@@ -96,25 +96,33 @@ mod tests {
     }
 
     #[test]
-    fn it_differs_from_nearest_by_less_on_a_smooth_ramp_than_a_step_of_the_ramp() {
-        let data: Vec<u8> = (0..64 * 48)
-            .map(|i| ((i % 64) * 2 + (i / 64) * 2) as u8)
+    fn it_shows_what_the_two_nearest_steps_show_but_for_their_roundings() {
+        let data = (0..64 * 48)
+            .map(|i| ((i % 64) * 2 + (i / 64) * 2 + 1) as u8)
             .collect();
         let picture = Pixels::new(64, 48, Channels::Gray, data).unwrap();
         let draw = AffineDraw {
-            angle: 9.0,
+            flip: true,
+            angle: 40.0,
+            tx: 9,
+            ty: -4,
             scale: 1.3,
-            shear_x: 5.0,
-            ..AffineDraw::IDENTITY
+            shear_x: 10.0,
         };
         let nearest = crate::warp::Warp::new(&draw, 64, 48).apply(&picture);
         let smooth = sampled(&picture, &draw);
-        for row in 8..40 {
-            for column in 8..56 {
-                let place = row * 64 + column;
-                let difference = (smooth[place] - f32::from(nearest.data()[place])).abs();
-                assert!(difference <= 4.1, "{difference} at {column},{row}");
+        // Where a white picture is not quite white, the edge fades.
+        let white = Pixels::new(64, 48, Channels::Gray, vec![255; 64 * 48]).unwrap();
+        let is_whole = sampled(&white, &draw).into_iter().map(|v| v > 254.9);
+        let mut n_compared = 0;
+        for ((&stepped, smooth), is_whole) in nearest.data().iter().zip(smooth).zip(is_whole) {
+            if is_whole && stepped > 0 {
+                let difference = (smooth - f32::from(stepped)).abs();
+                // Two roundings of half a pixel an axis, 2 levels a pixel along each.
+                assert!(difference <= 5.0, "{difference}");
+                n_compared += 1;
             }
         }
+        assert!(n_compared > 1500, "{n_compared}");
     }
 }

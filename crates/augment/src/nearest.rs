@@ -188,3 +188,28 @@ fn fits_fixed_point(matrix: &Matrix, width: f64, height: f64) -> bool {
 fn is_zero(value: f64) -> bool {
     value.abs().to_bits() == 0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fixed_point_rounds_halves_upwards_also_below_zero() {
+        let half = 0.5 / 65536.0;
+        let matrix = [0.0, 1.0, -half - 0.5, 1.0, 0.0, half - 0.5];
+        let fixed = Fixed::new(&matrix);
+        assert_eq!((fixed.x0, fixed.y0), (0, 1));
+    }
+
+    #[test]
+    fn a_map_that_would_overflow_fixed_point_is_summed() {
+        let matrix = [100.0, 3000.0, -3000.0 * 35.0, 0.0, 100.0, -3400.0];
+        let map = NearestMap::of_matrix(&matrix, 100, 70);
+        assert!(matches!(map, NearestMap::Tabulated { .. }));
+        let modest = [1.0, 0.3, -5.0, 0.0, 1.0, 4.0];
+        assert!(matches!(
+            NearestMap::of_matrix(&modest, 100, 70),
+            NearestMap::Fixed(_)
+        ));
+    }
+}

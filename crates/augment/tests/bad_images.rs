@@ -129,14 +129,18 @@ fn a_png_without_iend_or_with_its_idat_cut_is_cut_short() {
 
 #[test]
 fn every_flipped_bit_of_a_png_is_noticed() {
-    let file = read("gray8.png");
-    let whole = decoded(&file).unwrap();
-    for byte in 0..file.len() {
-        let mut broken = file.clone();
-        broken[byte] ^= 1 << (byte % 8);
-        match decoded(&broken) {
-            Err(_) => {}
-            Ok(found) => panic!("bit at byte {byte} unnoticed, same: {}", found == whole),
+    for name in ["gray8.png", "gray8-trns.png"] {
+        let file = read(name);
+        let whole = decoded(&file).unwrap();
+        for byte in 0..file.len() {
+            let mut broken = file.clone();
+            broken[byte] ^= 1 << (byte % 8);
+            if let Ok(found) = decoded(&broken) {
+                panic!(
+                    "{name}: bit at byte {byte} unnoticed, same: {}",
+                    found == whole
+                );
+            }
         }
     }
 }
@@ -230,7 +234,7 @@ fn text_and_colour_profile_bombs_are_not_unpacked() {
     let rows = [0, 1, 2, 3].repeat(5);
     let plain = png(3, 5, 8, 0, &stored(&rows));
     let first_idat = chunks(&plain)[1].0;
-    let bomb = stored(&vec![b'A'; 8_000_000]);
+    let bomb = stored(&vec![b'A'; 20_000_000]);
     for (kind, start) in [(b"zTXt", b"Comment\0\0"), (b"iCCP", b"profile\0\0")] {
         let mut file = plain[..first_idat].to_vec();
         file.extend(chunk(kind, &[start.as_slice(), &bomb].concat()));

@@ -83,7 +83,7 @@ fn every_kind_size_and_draw_equals_torchvision() {
             );
         }
     }
-    assert_eq!(n_cases, 26 * 5 * 17);
+    assert_eq!(n_cases, 26 * 5 * 18);
 }
 
 #[test]
