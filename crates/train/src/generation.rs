@@ -9,7 +9,7 @@
 //! looks at a weight, and takes the generation before when one is damaged. Two are kept.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -20,24 +20,24 @@ const MANIFEST: &str = "MANIFEST";
 const N_KEPT: usize = 2;
 
 /// The files of one generation, by name.
-pub type Files = BTreeMap<String, Vec<u8>>;
+pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 /// What a run left to go on from.
 #[derive(Debug)]
-pub struct Loaded {
+pub(crate) struct Loaded {
     /// The step in the folder's name.
-    pub step: u64,
+    pub(crate) step: u64,
     /// The files, all of which matched their digests.
-    pub files: Files,
+    pub(crate) files: Files,
     /// Why newer generations were passed over, one sentence each.
-    pub passed_over: Vec<String>,
+    pub(crate) passed_over: Vec<String>,
 }
 
 /// Writes a generation and makes it the latest; old ones go when it is durable.
 ///
 /// # Errors
 /// Whatever the file system says; the generations that were there stay, and LATEST with them.
-pub fn save(folder: &Path, step: u64, files: &Files) -> io::Result<PathBuf> {
+pub(crate) fn save(folder: &Path, step: u64, files: &Files) -> io::Result<PathBuf> {
     fs::create_dir_all(folder)?;
     let name = folder_name(step);
     let temporary = folder.join(format!(".{name}.tmp"));
@@ -63,7 +63,7 @@ pub fn save(folder: &Path, step: u64, files: &Files) -> io::Result<PathBuf> {
 ///
 /// # Errors
 /// No folder, no generation, or none whose files match their digests; the message says why for each.
-pub fn load(folder: &Path) -> io::Result<Loaded> {
+pub(crate) fn load(folder: &Path) -> io::Result<Loaded> {
     let mut steps = steps_in(folder)?;
     steps.sort_unstable_by(|a, b| b.cmp(a));
     // LATEST is the newest that was durable. One that is newer was renamed just before a crash; it

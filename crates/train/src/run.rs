@@ -360,6 +360,10 @@ fn take_up(
         watch.warns(&format!("a damaged generation was passed over: {reason}"));
     }
     let logs = state.restore(&loaded.files, fingerprints)?;
+    if state.n_batches != loaded.step {
+        let reason = format!("generation {} holds step {}", loaded.step, state.n_batches);
+        return Err(TrainError::Resume { reason });
+    }
     folder.cut_logs(&logs)?;
     Ok(())
 }

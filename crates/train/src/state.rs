@@ -77,7 +77,7 @@ impl TrainState {
     ///
     /// # Errors
     /// A weight is not finite, or cannot be written as safetensors.
-    pub fn to_files(
+    pub(crate) fn to_files(
         &self,
         header: CheckpointHeader,
         fingerprints: &Fingerprints,
@@ -105,7 +105,7 @@ impl TrainState {
     ///
     /// # Errors
     /// A file is missing or does not fit this network, or the run was fitted to other cohorts.
-    pub fn restore(
+    pub(crate) fn restore(
         &mut self,
         files: &Files,
         fitted_to: &Fingerprints,

@@ -66,7 +66,10 @@ pub(super) fn complete(
         model.n_parameters = outcome.n_parameters as u64;
     }
     if let Some(data) = &mut record.data {
-        data.name = request.tables.train.display().to_string();
+        data.name = match request.ceilings {
+            Some(_) => "phantom".to_owned(),
+            None => request.tables.train.display().to_string(),
+        };
         data.splits = outcome.splits.iter().map(split_record).collect();
     }
     record.best = outcome.best_epoch.map(|epoch| BestEpoch {
