@@ -1,5 +1,7 @@
 //! The stages of a transform through the binary: torchvision's pictures in, faults by their code.
 
+#![expect(clippy::unwrap_used, reason = "a test's own files are there")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +9,9 @@ use assert_cmd::Command;
 use serde_json::Value;
 
 fn fixture(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../fixtures")
+        .join(path)
 }
 
 fn transform(words: &[&str]) -> std::process::Output {
@@ -31,23 +35,39 @@ fn refused(words: &[&str], exit_code: i32) -> String {
 #[test]
 fn the_stages_are_torchvisions_and_each_has_its_figures() {
     let folder = tempfile::tempdir().unwrap();
-    let (out, spec) = (folder.path().join("out/deep"), folder.path().join("spec.json"));
+    let (out, spec) = (
+        folder.path().join("out/deep"),
+        folder.path().join("spec.json"),
+    );
     fs::write(&spec, r#"{"width":48,"height":32}"#).unwrap();
     let draw = r#"{"flip":true,"angle":7.123,"tx":2,"ty":-4,"scale":1.137,"shear_x":-11.9}"#;
     let image = text(&fixture("images/rgb8.png"));
     let (out_text, spec) = (text(&out), text(&spec));
     let output = transform(&[&image, "--out", &out_text, "--spec", &spec, "--draw", draw]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let table = String::from_utf8(output.stdout).unwrap();
     assert_eq!(table.lines().count(), 7, "{table}");
-    assert!(table.lines().nth(1).unwrap().starts_with("decoded        53     40        3"));
+    assert!(
+        table
+            .lines()
+            .nth(1)
+            .unwrap()
+            .starts_with("decoded        53     40        3")
+    );
 
     let pixels = |path: &Path| {
         let spec = cxr_augment::Preprocess::default();
         let bytes = fs::read(path).unwrap();
         cxr_augment::decode(&bytes, "x", &spec).unwrap().pixels
     };
-    for (place, name) in ["decoded", "resized", "flipped", "rotated", "affine"].iter().enumerate() {
+    for (place, name) in ["decoded", "resized", "flipped", "rotated", "affine"]
+        .iter()
+        .enumerate()
+    {
         let found = pixels(&out.join(format!("{}-{name}.png", place + 1)));
         let size = if place == 0 { (53, 40) } else { (48, 32) };
         assert_eq!((found.width(), found.height()), size, "{name}");
@@ -64,13 +84,16 @@ fn the_stages_are_torchvisions_and_each_has_its_figures() {
     let red = f32::from(expected.data()[0]);
     assert!((first - (red / 255.0 - 0.485) / 0.229).abs() < 1e-6);
 
-    let report: Value = serde_json::from_slice(&fs::read(out.join("stages.json")).unwrap()).unwrap();
+    let report: Value =
+        serde_json::from_slice(&fs::read(out.join("stages.json")).unwrap()).unwrap();
     assert_eq!(report["preprocess"]["width"], 48);
     assert_eq!(report["draw"]["tx"], 2);
     let stages = report["stages"].as_array().unwrap();
     assert_eq!(stages.len(), 6);
     for stage in stages {
-        for key in ["name", "file", "width", "height", "channels", "max", "min", "mean", "std"] {
+        for key in [
+            "name", "file", "width", "height", "channels", "max", "min", "mean", "std",
+        ] {
             assert!(!stage[key].is_null(), "{key} of {stage}");
         }
         assert!(out.join(stage["file"].as_str().unwrap()).is_file());
@@ -118,22 +141,37 @@ fn an_image_that_cannot_be_used_is_named_and_nothing_is_written() {
     assert!(refused_image(&folder.path().join("no.png"), 4).starts_with("error[I001]: "));
     assert!(refused_image(folder.path(), 3).starts_with("error[I005]: "));
     let cmyk = refused_image(&fixture("images/cmyk.jpg"), 3);
-    assert!(cmyk.starts_with("error[I013]: a kind of JPEG that is not read: CMYK"), "{cmyk}");
+    assert!(
+        cmyk.starts_with("error[I013]: a kind of JPEG that is not read: CMYK"),
+        "{cmyk}"
+    );
 }
 
 #[test]
 fn settings_that_cannot_be_used_are_usage_faults_all_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let (image, out) = (text(&fixture("images/gray8.png")), text(&folder.path().join("out")));
+    let (image, out) = (
+        text(&fixture("images/gray8.png")),
+        text(&folder.path().join("out")),
+    );
     let draw = r#"{"tx":5000,"scale":0}"#;
     let said = refused(&[&image, "--out", &out, "--draw", draw], 2);
-    assert!(said.contains("--> tx") && said.contains("--> scale"), "{said}");
+    assert!(
+        said.contains("--> tx") && said.contains("--> scale"),
+        "{said}"
+    );
     let said = refused(&[&image, "--out", &out, "--draw", r#"{"angel":3}"#], 2);
-    assert!(said.starts_with("error[I205]: not a draw: unknown field `angel`"), "{said}");
+    assert!(
+        said.starts_with("error[I205]: not a draw: unknown field `angel`"),
+        "{said}"
+    );
     let spec = folder.path().join("spec.json");
     fs::write(&spec, r#"{"width":0,"std":[1,0,1]}"#).unwrap();
     let said = refused(&[&image, "--out", &out, "--spec", &text(&spec)], 2);
-    assert!(said.contains("--> width") && said.contains("--> std"), "{said}");
+    assert!(
+        said.contains("--> width") && said.contains("--> std"),
+        "{said}"
+    );
     let said = refused(&[&image, "--out", &out, "--spec", &text(folder.path())], 4);
     assert!(said.starts_with("error[C004]: "), "{said}");
     assert!(!Path::new(&out).exists());
@@ -146,6 +184,9 @@ fn a_warning_goes_to_stderr_and_the_pictures_are_written() {
     let output = transform(&[&image, "--out", &text(folder.path())]);
     assert!(output.status.success());
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("gray16-twelve-bits.png: 16-bit values"), "{said}");
+    assert!(
+        said.contains("gray16-twelve-bits.png: 16-bit values"),
+        "{said}"
+    );
     assert!(folder.path().join("5-affine.png").is_file());
 }

@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cxr_augment::{
-    AffineDraw, Preprocess, Stage, Stages, StagesFault, read_image_file, stages,
-};
+use cxr_augment::{AffineDraw, Preprocess, Stage, Stages, StagesFault, read_image_file, stages};
 use serde::Serialize;
 
 use super::Outcome;
