@@ -60,7 +60,7 @@ pub enum ModelFault {
         /// The layer.
         layer: String,
         /// Why.
-        source: cxr_ops::OpError,
+        source: Box<cxr_ops::OpError>,
     },
     /// The tensor library failed.
     #[error("the computation of {layer} failed: {source}")]
@@ -186,7 +186,7 @@ impl<T> AtLayer<T> for Result<T, cxr_ops::OpError> {
     fn at(self, layer: &str) -> Result<T, ModelFault> {
         self.map_err(|source| ModelFault::Operation {
             layer: layer.to_owned(),
-            source,
+            source: Box::new(source),
         })
     }
 }

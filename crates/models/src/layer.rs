@@ -67,14 +67,14 @@ impl ChannelSums {
         Ok(())
     }
 
-    /// Mean and unbiased variance of each channel.
+    /// Mean and variance (over n, as a training pass normalises) of each channel.
     fn moments(&self) -> (Vec<f64>, Vec<f64>) {
         let n = self.count as f64;
         let means: Vec<f64> = self.sum.iter().map(|sum| sum / n).collect();
         let variances = means
             .iter()
             .zip(&self.squares)
-            .map(|(mean, squares)| ((squares - n * mean * mean) / (n - 1.0)).max(0.0))
+            .map(|(mean, squares)| (squares / n - mean * mean).max(0.0))
             .collect();
         (means, variances)
     }

@@ -275,7 +275,7 @@ impl Network {
     /// `folded_biases` holds, by batch-norm name (`layer1.0.bn1`), the bias of the folded
     /// convolution before it; those norms then get running_mean = E\[y], running_var = Var\[y],
     /// weight = √(Var\[y] + ε) and bias = old bias + E\[y] of the convolution's bias-free output y
-    /// over all batches. Other norms are left alone.
+    /// over all batches (Var over n). Other norms are left alone.
     ///
     /// # Errors
     /// A name that is no batch norm, a bias of another length, a network without batch norm, or

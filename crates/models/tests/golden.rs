@@ -2,6 +2,9 @@
 //! from weights given by a formula. The reference is fixtures/golden/models.json, made by models.py
 //! beside it in f64; each fact of a tensor is compared relative to that tensor's norm.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "how near it came is worth seeing")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -167,7 +170,8 @@ fn distance(name: &str, facts: &Facts, found: &[f64]) -> f64 {
             (facts.norm - norm(found)).abs(),
             (facts.projection - projection).abs(),
         ])
-        .fold(0.0, f64::max);
+        .max_by(f64::total_cmp)
+        .unwrap();
     worst / facts.norm.max(1e-30)
 }
 
@@ -182,7 +186,7 @@ fn assert_near(
     let mut worst = (0.0, "");
     for (name, facts) in reference {
         let error = distance(name, facts, &found[name]);
-        if !(error <= worst.0) {
+        if error.total_cmp(&worst.0).is_gt() {
             worst = (error, name);
         }
     }

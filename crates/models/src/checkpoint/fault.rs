@@ -128,7 +128,7 @@ pub enum CheckpointFaultKind {
     },
     /// A network that could not be built or read.
     #[error(transparent)]
-    Model(ModelFault),
+    Model(Box<ModelFault>),
     /// Reading or writing failed.
     #[error(transparent)]
     Io(std::io::Error),
@@ -314,7 +314,7 @@ impl From<ModelFault> for CheckpointFaultKind {
     fn from(fault: ModelFault) -> Self {
         match fault {
             ModelFault::Tensors(faults) => Self::Tensors(faults),
-            other => Self::Model(other),
+            other => Self::Model(Box::new(other)),
         }
     }
 }

@@ -280,8 +280,8 @@ fn read_from(reader: &mut impl Read, length: u64) -> Result<Parts, Kind> {
     let mut data = Vec::with_capacity(READ_AHEAD.min(data_length as usize));
     reader.by_ref().take(data_length).read_to_end(&mut data)?;
     verify(&frame, first, &mut start, &data)?;
-    let header: CheckpointHeader = serde_json::from_str(&frame.header)
-        .map_err(|error| unreadable(&error))?;
+    let header: CheckpointHeader =
+        serde_json::from_str(&frame.header).map_err(|error| unreadable(&error))?;
     let tensors = tensors_of(&frame, &data)?;
     drop(data);
     check(&header, &tensors)?;
