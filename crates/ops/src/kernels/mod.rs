@@ -12,6 +12,7 @@ pub mod batch_norm;
 pub mod bce;
 mod blocks;
 pub mod conv;
+mod conv_gradient;
 pub mod dropout;
 pub mod linear;
 mod matrix;
@@ -19,5 +20,6 @@ mod patches;
 pub mod pool;
 pub mod relu;
 mod scratch;
+mod tiling;
 
 pub use patches::Window;

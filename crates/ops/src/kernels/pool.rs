@@ -5,6 +5,8 @@
 
 use super::Window;
 use super::batch_norm::plane_sum;
+use super::patches::copy_strided;
+use super::scratch::with_scratch;
 use rayon::prelude::*;
 
 /// Numbers that one task works on, about.
@@ -53,51 +55,70 @@ pub fn max_forward<P: Place>(window: &Window, input: &[f32], output: &mut [f32],
         .with_min_len((TASK / size).max(1))
         .for_each(|((output, places), plane)| {
             let width = window.output()[1];
-            let rows = output
-                .chunks_exact_mut(width)
-                .zip(places.chunks_exact_mut(width));
-            for (y, (maxima, places)) in rows.enumerate() {
-                max_of_row(window, plane, y, maxima, places);
-            }
+            let mut taps = vec![0u32; width];
+            with_scratch(width, |values| {
+                let rows = output
+                    .chunks_exact_mut(width)
+                    .zip(places.chunks_exact_mut(width));
+                for (y, (maxima, places)) in rows.enumerate() {
+                    max_of_row(window, plane, y, maxima, &mut taps, values);
+                    for (place, &tap) in places.iter_mut().zip(&taps) {
+                        *place = P::from_index(tap as usize);
+                    }
+                }
+            });
         });
 }
 
-/// One row of outputs: every tap of the window in turn, over the whole row.
-fn max_of_row<P: Place>(
+/// One row of outputs: every tap of the window in turn, over the whole row, so that the comparisons
+/// are vectorised. `values` is working memory.
+fn max_of_row(
     window: &Window,
     plane: &[f32],
     y: usize,
     maxima: &mut [f32],
-    places: &mut [P],
+    taps: &mut [u32],
+    values: &mut [f32],
 ) {
-    let [kernel_height, kernel_width] = window.kernel;
-    let [height, width] = window.input;
-    let top = (y * window.stride).saturating_sub(window.padding[0]);
-    let first_tap_y = window.padding[0].saturating_sub(y * window.stride);
-    let rows = kernel_height - first_tap_y;
+    let (kernel_width, width) = (window.kernel[1], window.input[1]);
+    let first_outside =
+        |axis: usize, output: usize| window.padding[axis].saturating_sub(output * window.stride);
     maxima.fill(f32::NEG_INFINITY);
-    for (x, place) in places.iter_mut().enumerate() {
-        let first_tap_x = window.padding[1].saturating_sub(x * window.stride);
-        *place = P::from_index(first_tap_y * kernel_width + first_tap_x);
+    // Where all values are −∞, the first one inside of the plane is the maximum.
+    for (x, tap) in taps.iter_mut().enumerate() {
+        *tap = (first_outside(0, y) * kernel_width + first_outside(1, x)) as u32;
     }
-    for (source_row, tap_y) in (top..height.min(top + rows)).zip(first_tap_y..) {
-        let source = &plane[source_row * width..][..width];
+    for tap_y in (0..window.kernel[0]).filter(|&tap| window.inside(0, tap, y + 1).contains(&y)) {
+        let row = &plane[window.under(0, y, tap_y) * width..][..width];
         for tap_x in 0..kernel_width {
             let outputs = window.inside(1, tap_x, maxima.len());
             if outputs.is_empty() {
                 continue;
             }
-            let tap = P::from_index(tap_y * kernel_width + tap_x);
-            let values = source[window.under(1, outputs.start, tap_x)..]
-                .iter()
-                .step_by(window.stride);
-            let kept = maxima[outputs.clone()].iter_mut().zip(&mut places[outputs]);
-            for ((maximum, place), &value) in kept.zip(values) {
-                let larger = value > *maximum || value.is_nan();
-                *maximum = if larger { value } else { *maximum };
-                *place = if larger { tap } else { *place };
-            }
+            let values = &mut values[outputs.clone()];
+            copy_strided(
+                &row[window.under(1, outputs.start, tap_x)..],
+                window.stride,
+                values,
+            );
+            let tap = (tap_y * kernel_width + tap_x) as u32;
+            keep_larger(
+                values,
+                tap,
+                &mut maxima[outputs.clone()],
+                &mut taps[outputs],
+            );
         }
+    }
+}
+
+/// Takes over each value that is larger than the maximum so far (or NaN), and its tap.
+fn keep_larger(values: &[f32], tap: u32, maxima: &mut [f32], taps: &mut [u32]) {
+    for ((&value, maximum), kept) in values.iter().zip(maxima).zip(taps) {
+        // `|` and not `||`, which would keep the compiler from vectorising.
+        let larger = (value > *maximum) | value.is_nan();
+        *maximum = if larger { value } else { *maximum };
+        *kept = if larger { tap } else { *kept };
     }
 }
 
