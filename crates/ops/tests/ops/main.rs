@@ -1,6 +1,12 @@
 //! The operations against f64 references, PyTorch and stock candle, over odd shapes.
 //!
 //! One binary, so that candle is linked once.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::float_cmp,
+    reason = "a test stops at the first surprise, and means exact values where it compares them"
+)]
 
 mod candle_defects;
 mod convolution;
