@@ -8,13 +8,14 @@ use std::path::Path;
 
 use crate::cell::LabelCell;
 use crate::cohort::{Cohort, repeated};
-use crate::fault::{TableFaultKind, TableFaults, TableWarning, TableWarningKind};
+use crate::fault::{TableFaultKind, TableFaults};
 use crate::finding::{Finding, FindingSet, NIH};
 use crate::header::{Form, Role, column_name, is_known_finding};
 use crate::pass::{Pass, Tally};
 use crate::radiograph::{Label, PatientId, Radiograph};
 use crate::read::{ReadCohort, Uncertain};
 use crate::source::whole_file;
+use crate::warning::{TableWarning, TableWarningKind};
 
 /// The cohort of a table whose rows were all looked at.
 pub(crate) fn assemble(mut pass: Pass<'_>, path: &Path) -> Result<ReadCohort, TableFaults> {

@@ -153,7 +153,7 @@ impl Cohort {
             .map(ToString::to_string)
             .collect();
         if missing.is_empty() {
-            Ok(self.aligned(findings))
+            Ok(self.clone().into_aligned(findings))
         } else {
             Err(CohortError::MissingFindings {
                 cohort: self.name.clone(),
@@ -164,29 +164,22 @@ impl Cohort {
     }
 
     /// As [`Self::in_finding_order`]; labels of findings that this cohort does not have are unknown.
-    pub(crate) fn aligned(&self, findings: &FindingSet) -> Self {
+    pub(crate) fn into_aligned(mut self, findings: &FindingSet) -> Self {
         if *findings == self.findings {
-            return self.clone();
+            return self;
         }
         let places: Vec<Option<usize>> = findings
             .iter()
             .map(|finding| self.findings.index_of(finding.as_str()))
             .collect();
-        let radiographs = self
-            .radiographs
-            .iter()
-            .map(|radiograph| {
-                let label = |place: &Option<usize>| {
-                    place.map_or(Label::Unknown, |place| radiograph.labels[place])
-                };
-                let labels = places.iter().map(label).collect();
-                Radiograph {
-                    labels,
-                    ..radiograph.clone()
-                }
-            })
-            .collect();
-        Self::from_checked(self.name.clone(), findings.clone(), radiographs)
+        for radiograph in &mut self.radiographs {
+            let label = |place: &Option<usize>| {
+                place.map_or(Label::Unknown, |place| radiograph.labels[place])
+            };
+            radiograph.labels = places.iter().map(label).collect();
+        }
+        self.findings = findings.clone();
+        self
     }
 
     /// The radiographs at these places, in this order; places beyond the end are left out, and a

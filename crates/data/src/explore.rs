@@ -6,12 +6,13 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::fault::{TableFaultKind, TableFaults, TableWarning};
+use crate::fault::{TableFaultKind, TableFaults};
 use crate::frame::{ColumnFacts, FrameError, LabelFrame, RadiographsPerPatient, table_facts};
 use crate::header::{Header, Role, column_name};
 use crate::prevalence::PosWeightRule;
 use crate::read::{ReadCohort, ReadOptions, read_rows};
 use crate::source::whole_file;
+use crate::warning::TableWarning;
 use crate::{Cohort, FindingPrevalence};
 
 /// One finding in numbers.

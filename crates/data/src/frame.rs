@@ -36,6 +36,20 @@ pub enum ColumnKind {
     Empty,
 }
 
+impl ColumnKind {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Integer => "integer",
+            Self::Number => "number",
+            Self::Boolean => "boolean",
+            Self::Text => "text",
+            Self::Empty => "empty",
+        }
+    }
+}
+
 /// One column of a table as it stands in the file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ColumnFacts {

@@ -4,11 +4,12 @@
 //! For `read`. Not here: values; which of the candidate columns really hold labels is decided by
 //! their values there.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::path::Path;
 
-use crate::fault::{TableFault, TableFaultKind, TableWarning, TableWarningKind};
+use crate::fault::{TableFault, TableFaultKind};
 use crate::finding::{CHEXPERT_ONLY, Finding, FindingError, NIH};
+use crate::warning::{TableWarning, TableWarningKind};
 
 /// A wider table is not a label table.
 const MAX_COLUMNS: usize = 4096;
@@ -133,127 +134,122 @@ pub(crate) fn column_name(names: &[String], place: usize) -> String {
     }
 }
 
-impl Header {
-    /// Reads the first row. What is wrong with it is added to `faults`; `None` where the rows
-    /// below could not be understood at all.
-    pub(crate) fn read(
-        path: &Path,
-        row: u64,
-        cells: &csv::ByteRecord,
-        faults: &mut Vec<TableFault>,
-        warnings: &mut Vec<TableWarning>,
-    ) -> Option<Self> {
-        let mut fault = |column: Option<String>, value: Option<String>, kind| {
-            faults.push(TableFault {
-                path: path.to_owned(),
-                row: Some(row),
-                column,
-                value,
-                kind,
-            });
+/// What is noticed while a header is read.
+pub(crate) struct HeaderNotes<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) row: u64,
+    pub(crate) faults: Vec<TableFault>,
+    pub(crate) warnings: Vec<TableWarning>,
+}
+
+impl HeaderNotes<'_> {
+    fn fault(&mut self, column: Option<&str>, value: Option<&str>, kind: TableFaultKind) {
+        self.faults.push(TableFault {
+            path: self.path.to_owned(),
+            row: Some(self.row),
+            column: column.map(str::to_owned),
+            value: value.map(str::to_owned),
+            kind,
+        });
+    }
+
+    /// A column's name without the spaces around it; empty where it is no text.
+    fn name(&mut self, place: usize, cell: &[u8]) -> String {
+        let number = format!("#{}", place + 1);
+        let Ok(text) = std::str::from_utf8(cell) else {
+            let shown = String::from_utf8_lossy(cell);
+            self.fault(Some(&number), Some(&shown), TableFaultKind::NotUtf8);
+            return String::new();
         };
+        let name = text.trim();
+        if name.chars().any(char::is_control) {
+            self.fault(Some(&number), Some(text), TableFaultKind::Control);
+        }
+        if name != text {
+            self.warnings.push(TableWarning {
+                path: self.path.to_owned(),
+                row: Some(self.row),
+                column: Some(text.into()),
+                kind: TableWarningKind::PaddedName,
+            });
+        }
+        name.to_owned()
+    }
+
+    fn check_names(&mut self, form: Form, names: &[String]) {
+        let mut seen = HashSet::new();
+        for name in names {
+            if !name.is_empty() && !seen.insert(name.as_str()) {
+                self.fault(Some(name), None, TableFaultKind::DuplicateColumn);
+            }
+        }
+        for wanted in form.required() {
+            if !seen.contains(wanted) {
+                let similar = similar_name(wanted, names);
+                self.fault(
+                    Some(wanted),
+                    None,
+                    TableFaultKind::MissingColumn { similar },
+                );
+            }
+        }
+    }
+}
+
+impl Header {
+    /// Reads the first row; `None` where the rows below could not be understood at all.
+    pub(crate) fn read(cells: &csv::ByteRecord, notes: &mut HeaderNotes<'_>) -> Option<Self> {
         if cells.len() > MAX_COLUMNS {
             let kind = TableFaultKind::TooLarge {
                 found: cells.len() as u64,
                 limit: MAX_COLUMNS as u64,
                 unit: "columns",
             };
-            fault(None, None, kind);
+            notes.fault(None, None, kind);
             return None;
         }
-        let mut names = Vec::with_capacity(cells.len());
-        for (place, cell) in cells.iter().enumerate() {
-            let Ok(text) = std::str::from_utf8(cell) else {
-                let shown = String::from_utf8_lossy(cell).into_owned();
-                fault(
-                    Some(format!("#{}", place + 1)),
-                    Some(shown),
-                    TableFaultKind::NotUtf8,
-                );
-                names.push(String::new());
-                continue;
-            };
-            if text.trim().chars().any(char::is_control) {
-                fault(
-                    Some(format!("#{}", place + 1)),
-                    Some(text.into()),
-                    TableFaultKind::Control,
-                );
-            }
-            if text.trim() != text {
-                warnings.push(TableWarning {
-                    path: path.to_owned(),
-                    row: Some(row),
-                    column: Some(text.into()),
-                    kind: TableWarningKind::PaddedName,
-                });
-            }
-            names.push(text.trim().to_owned());
-        }
-        if let Some(found) = other_delimiter(&names) {
-            fault(
-                None,
-                names.first().cloned(),
-                TableFaultKind::Delimiter { found },
-            );
+        if let Some(found) = other_delimiter(cells) {
+            let shown = String::from_utf8_lossy(cells.as_slice());
+            notes.fault(None, Some(&shown), TableFaultKind::Delimiter { found });
             return None;
         }
-        let mut first_place = HashMap::new();
-        for (place, name) in names.iter().enumerate() {
-            if !name.is_empty() && first_place.insert(name.as_str(), place).is_some() {
-                fault(Some(name.clone()), None, TableFaultKind::DuplicateColumn);
-            }
-        }
+        let places = cells.iter().enumerate();
+        let names: Vec<String> = places
+            .map(|(place, cell)| notes.name(place, cell))
+            .collect();
         let form = Form::of(&names);
-        for wanted in form.required() {
-            if !first_place.contains_key(wanted) {
-                let similar = similar_name(wanted, &names);
-                fault(
-                    Some((*wanted).into()),
-                    None,
-                    TableFaultKind::MissingColumn { similar },
-                );
-            }
-        }
-        let header = Self::with_roles(form, names, |column, reason| {
-            fault(
-                Some(column.clone()),
-                Some(column),
-                TableFaultKind::BadFindingName { reason },
-            );
-        });
+        notes.check_names(form, &names);
+        let header = Self::with_roles(form, names, notes);
         if form != Form::FindingList && header.candidates.is_empty() {
-            fault(None, None, TableFaultKind::NoFindings);
+            notes.fault(None, None, TableFaultKind::NoFindings);
         }
         Some(header)
     }
 
-    fn with_roles(
-        form: Form,
-        names: Vec<String>,
-        mut bad_name: impl FnMut(String, &'static str),
-    ) -> Self {
+    fn with_roles(form: Form, names: Vec<String>, notes: &mut HeaderNotes<'_>) -> Self {
         let mut candidates = Vec::new();
         let mut roles = Vec::with_capacity(names.len());
         for (place, name) in names.iter().enumerate() {
             let known = form.known().iter().find(|(known, _)| known == name);
-            roles.push(match known {
+            let role = match known {
                 Some((_, role)) => *role,
                 // The published Data_Entry_2017 ends each line with a comma.
                 None if form == Form::FindingList && name.is_empty() => Role::Ignored,
                 None if form == Form::FindingList || name.is_empty() => Role::Unknown,
                 None => match Finding::new(name.clone()) {
-                    Ok(_) => {
-                        candidates.push(place);
-                        Role::Candidate(candidates.len() - 1)
-                    }
+                    Ok(_) => Role::Candidate(candidates.len()),
                     Err(FindingError::BadName { reason, .. }) => {
-                        bad_name(name.clone(), reason);
+                        let kind = TableFaultKind::BadFindingName { reason };
+                        notes.fault(Some(name), Some(name), kind);
                         Role::Unknown
                     }
                     Err(_) => Role::Unknown,
                 },
-            });
+            };
+            if let Role::Candidate(_) = role {
+                candidates.push(place);
+            }
+            roles.push(role);
         }
         Self {
             form,
@@ -270,11 +266,13 @@ impl Header {
 }
 
 /// A header in one piece that holds semicolons or tabs was not written with commas.
-fn other_delimiter(names: &[String]) -> Option<&'static str> {
-    let [only] = names else { return None };
-    [(';', "`;`"), ('\t', "tabs"), ('|', "`|`")]
+fn other_delimiter(cells: &csv::ByteRecord) -> Option<&'static str> {
+    if cells.len() != 1 {
+        return None;
+    }
+    [(b';', "`;`"), (b'\t', "tabs"), (b'|', "`|`")]
         .into_iter()
-        .find(|(delimiter, _)| only.contains(*delimiter))
+        .find(|(delimiter, _)| cells.as_slice().contains(delimiter))
         .map(|(_, shown)| shown)
 }
 

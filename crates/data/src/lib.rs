@@ -41,14 +41,14 @@ mod read;
 mod source;
 mod splits;
 mod stratify;
+mod structure;
+mod warning;
 mod write;
 
 pub use cohort::{Cohort, CohortError};
 pub use data_error::DataError;
 pub use explore::{Exploration, Explored, FindingFacts, explore};
-pub use fault::{
-    KEPT_FAULTS, TableFault, TableFaultKind, TableFaults, TableWarning, TableWarningKind,
-};
+pub use fault::{KEPT_FAULTS, TableFault, TableFaultKind, TableFaults};
 pub use finding::{Finding, FindingError, FindingSet};
 pub use frame::{ColumnFacts, ColumnKind, PatientsWith, RadiographsPerPatient};
 pub use image_name::{ImageName, ImageNameError, ImageNameFault};
@@ -59,4 +59,5 @@ pub use radiograph::{Label, PatientId, PatientIdError, Radiograph};
 pub use read::{ReadCohort, ReadOptions, Uncertain, UnknownPolicy, read_cohort};
 pub use splits::{Dropped, RepairReport, Repaired, SharedImages, SharedPatients, Splits, repair};
 pub use stratify::{SplitCohort, SplitFacts, SplitReport, split_cohort};
+pub use warning::{TableWarning, TableWarningKind};
 pub use write::write_cohort;

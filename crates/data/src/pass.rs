@@ -3,13 +3,14 @@
 //! For `read`. A row with a fault is looked at to its end, so that all its faults are found.
 
 use crate::cell::{LabelCell, age_in_years, patient_in_path};
-use crate::fault::{TableFaultKind, TableWarning};
+use crate::fault::TableFaultKind;
 use crate::fault_list::FaultList;
 use crate::finding::Finding;
 use crate::header::{Form, Header, Role};
 use crate::image_name::ImageName;
 use crate::radiograph::{PatientId, Radiograph};
 use crate::read::{ReadOptions, Uncertain};
+use crate::warning::TableWarning;
 use std::collections::HashMap;
 
 /// Nobody is older; NIH has entries up to 414.

@@ -12,11 +12,12 @@ use serde::{Deserialize, Serialize};
 use crate::assemble::assemble;
 use crate::cohort::Cohort;
 use crate::escape::{escaped, quoted};
-use crate::fault::{TableFaultKind, TableFaults, TableWarning};
+use crate::fault::{TableFaultKind, TableFaults};
 use crate::fault_list::FaultList;
-use crate::header::Header;
+use crate::header::{Header, HeaderNotes};
 use crate::pass::Pass;
 use crate::source::{Source, whole_file};
+use crate::warning::TableWarning;
 
 /// What an uncertain (−1) or empty label means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,19 +147,22 @@ pub(crate) fn read_rows(
     if !reader.read_byte_record(&mut record).map_err(fail)? {
         return Err(TableFaults::one(whole_file(path, TableFaultKind::Empty)));
     }
-    let mut warnings = source.warnings;
-    let mut header_faults = Vec::new();
-    let row = lines.row_of(&record);
-    let header = Header::read(path, row, &record, &mut header_faults, &mut warnings);
-    let Some(header) = header else {
-        return Err(TableFaults::new(path, header_faults, 0));
+    let mut notes = HeaderNotes {
+        path,
+        row: lines.row_of(&record),
+        faults: Vec::new(),
+        warnings: source.warnings,
+    };
+    let Some(header) = Header::read(&record, &mut notes) else {
+        return Err(TableFaults::new(path, notes.faults, 0));
     };
     look(&header, &record);
-    let faults = FaultList::new(path, &header, header_faults);
-    let mut pass = Pass::new(&header, *options, faults, warnings);
+    let faults = FaultList::new(path, &header, notes.faults);
+    let mut pass = Pass::new(&header, *options, faults, notes.warnings);
     while reader.read_byte_record(&mut record).map_err(fail)? {
         let row = lines.row_of(&record);
-        let is_cut = reader.is_done() && !source.ends_with_newline;
+        let is_last = reader.position().byte() >= source.bytes.len() as u64;
+        let is_cut = is_last && !source.ends_with_newline;
         pass.read_row(row, &record, is_cut);
         look(&header, &record);
     }

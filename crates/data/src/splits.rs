@@ -34,8 +34,8 @@ impl Splits {
     }
 
     pub(crate) fn from_disjoint(train: Cohort, valid: Cohort, test: Option<Cohort>) -> Self {
-        let valid = valid.aligned(train.findings());
-        let test = test.map(|test| test.aligned(train.findings()));
+        let valid = valid.into_aligned(train.findings());
+        let test = test.map(|test| test.into_aligned(train.findings()));
         Self { train, valid, test }
     }
 

@@ -3,10 +3,7 @@
 //!
 //! For `split` and `check --repair`. Not here: predictions.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-
-use fs_err as fs;
+use std::path::Path;
 
 use crate::cohort::Cohort;
 use crate::data_error::DataError;
@@ -19,63 +16,12 @@ use crate::radiograph::{Label, Radiograph};
 /// # Errors
 /// [`DataError::Io`]; what stood at `path` is untouched then.
 pub fn write_cohort(cohort: &Cohort, path: &Path) -> Result<(), DataError> {
-    let fail = |source| DataError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let bytes = table_bytes(cohort).map_err(fail)?;
-    let beside = beside(path).map_err(fail)?;
-    let written = replace(path, &beside, &bytes);
-    if written.is_err() {
-        // The error that is reported is the one of writing.
-        let _ = fs::remove_file(&beside);
-    }
-    written.map_err(fail)
-}
-
-fn replace(path: &Path, beside: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(beside, path)?;
-    sync_folder(path)
-}
-
-/// A rename is durable once its folder is synced.
-#[cfg(unix)]
-fn sync_folder(path: &Path) -> std::io::Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    fs::File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_path: &Path) -> std::io::Result<()> {
-    Ok(())
-}
-
-/// A free name in the same folder. One that a killed process of the same number left is taken away.
-fn beside(path: &Path) -> std::io::Result<PathBuf> {
-    let Some(name) = path.file_name() else {
-        return Err(std::io::Error::new(
-            std::io::ErrorKind::InvalidInput,
-            "the path names no file",
-        ));
-    };
-    let mut hidden = std::ffi::OsString::from(".");
-    hidden.push(name);
-    hidden.push(format!(".{}.partial", std::process::id()));
-    let beside = path.with_file_name(hidden);
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(beside),
-    }
+    table_bytes(cohort)
+        .and_then(|bytes| cxr_durable::write(path, &bytes))
+        .map_err(|source| DataError::Io {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 fn table_bytes(cohort: &Cohort) -> std::io::Result<Vec<u8>> {
