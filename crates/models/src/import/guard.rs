@@ -143,6 +143,8 @@ fn ask(
         .arg(bounds.cpu_seconds.to_string())
         .arg("--")
         .arg(path)
+        // A backtrace would hide the last words.
+        .env_remove("RUST_BACKTRACE")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -180,7 +180,7 @@ impl<'a> Matching<'a> {
     pub(super) fn place(&mut self, spec: &TensorSpec) {
         let name = spec.name.as_str();
         if self.options.head == Head::Fresh && self.is_head(name) {
-            return self.stays_fresh(spec, "the head is for these findings");
+            return self.stays_fresh(spec, "no findings were named for the head");
         }
         let Some(tensor) = self.file.get(name) else {
             return self.place_missing(spec);
@@ -235,7 +235,7 @@ impl<'a> Matching<'a> {
     /// Decides what becomes of a tensor of the file that the network has no place for.
     pub(super) fn account_for(&mut self, name: &str, tensor: &ImportedTensor) {
         let reason = if self.options.head == Head::Fresh && self.is_head(name) {
-            "the head answers other questions"
+            "no findings were named for its outputs"
         } else if self.specs.contains_key(name) {
             return;
         } else if self.is_partial() && self.fold_biases.contains(name) {

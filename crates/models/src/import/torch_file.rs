@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::{Cursor, Read};
+use std::io::{Cursor, ErrorKind, Read};
 use std::path::Path;
 
 use zip::{CompressionMethod, ZipArchive};
@@ -163,11 +163,12 @@ impl<'a> ZipForm<'a> {
             ));
         }
         let mut bytes = Vec::new();
-        record
-            .take(limit)
-            .read_to_end(&mut bytes)
-            .map_err(|source| fault(source.to_string()))?;
-        Ok(bytes)
+        match record.take(limit).read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            // Not the file's fault.
+            Err(source) if source.kind() == ErrorKind::OutOfMemory => Err(source.into()),
+            Err(source) => Err(fault(source.to_string())),
+        }
     }
 }
 
