@@ -163,7 +163,8 @@ impl<'a> ZipForm<'a> {
             ));
         }
         let mut bytes = Vec::new();
-        match record.take(limit).read_to_end(&mut bytes) {
+        // One byte further than it may be long: the check sum is verified at its end.
+        match record.take(limit.saturating_add(1)).read_to_end(&mut bytes) {
             Ok(_) => Ok(bytes),
             // Not the file's fault.
             Err(source) if source.kind() == ErrorKind::OutOfMemory => Err(source.into()),
