@@ -2,6 +2,11 @@
 //!
 //! The tables and expected values come from fixtures/golden/metrics.py.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a test that cannot go on should stop and say where"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +20,9 @@ const TOLERANCE: f64 = 1e-12;
 const OF_ERRORS: f64 = 1e-10;
 
 fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/golden").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../fixtures/golden")
+        .join(name)
 }
 
 struct Outcome {
@@ -46,10 +53,21 @@ fn json_of_golden(scale: &str, more: &[&str]) -> (Value, String) {
     let suffix = if scale == "logit" { "_logits" } else { "" };
     let predictions = path(&format!("metrics_predictions{suffix}.csv"));
     let table = path("metrics_table.csv");
-    let words = ["--predictions", &predictions, "--table", &table, "--scores", scale, "--json"];
+    let words = [
+        "--predictions",
+        &predictions,
+        "--table",
+        &table,
+        "--scores",
+        scale,
+        "--json",
+    ];
     let outcome = evaluate(&[&words[..], more].concat());
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
-    (serde_json::from_str(&outcome.stdout).expect("JSON"), outcome.stderr)
+    (
+        serde_json::from_str(&outcome.stdout).expect("JSON"),
+        outcome.stderr,
+    )
 }
 
 fn expected() -> Value {
@@ -66,7 +84,9 @@ fn same(found: &Value, expected: &Value, tolerance: f64, what: &str) {
         }
         (Value::Array(f), Value::Array(e)) => {
             assert_eq!(f.len(), e.len(), "{what}");
-            f.iter().zip(e).for_each(|(f, e)| same(f, e, tolerance, what));
+            f.iter()
+                .zip(e)
+                .for_each(|(f, e)| same(f, e, tolerance, what));
         }
         _ => assert_eq!(found, expected, "{what}"),
     }
@@ -84,24 +104,63 @@ fn figures_equal_scikit_learns_from_probabilities_and_from_logits() {
     for scale in ["probability", "logit"] {
         let (found, _) = json_of_golden(scale, &[]);
         let expected = &expected()[scale];
-        assert_eq!((&found["rows"], &found["patients"]), (&expected["rows"], &expected["patients"]));
+        assert_eq!(
+            (&found["rows"], &found["patients"]),
+            (&expected["rows"], &expected["patients"])
+        );
         for (found, expected) in findings(&found, expected) {
             let name = &found["name"];
-            for key in ["name", "support", "auroc", "average_precision", "brier", "log_loss", "ece"] {
-                same(&found[key], &expected[key], TOLERANCE, &format!("{name} {key}"));
+            for key in [
+                "name",
+                "support",
+                "auroc",
+                "average_precision",
+                "brier",
+                "log_loss",
+                "ece",
+            ] {
+                same(
+                    &found[key],
+                    &expected[key],
+                    TOLERANCE,
+                    &format!("{name} {key}"),
+                );
             }
             for key in ["auroc_se", "auroc_se_delong", "auroc_ci"] {
-                same(&found[key], &expected[key], OF_ERRORS, &format!("{name} {key}"));
+                same(
+                    &found[key],
+                    &expected[key],
+                    OF_ERRORS,
+                    &format!("{name} {key}"),
+                );
             }
         }
         for key in ["auroc", "over", "of", "average_precision"] {
-            same(&found["macro"][key], &expected["macro"][key], TOLERANCE, key);
+            same(
+                &found["macro"][key],
+                &expected["macro"][key],
+                TOLERANCE,
+                key,
+            );
         }
         for key in ["auroc_se", "auroc_ci"] {
-            same(&found["macro"][key], &expected["macro"][key], OF_ERRORS, key);
+            same(
+                &found["macro"][key],
+                &expected["macro"][key],
+                OF_ERRORS,
+                key,
+            );
         }
-        for key in ["subset_accuracy_all_negative", "label_accuracy_all_negative"] {
-            same(&found["baselines"][key], &expected["baselines"][key], TOLERANCE, key);
+        for key in [
+            "subset_accuracy_all_negative",
+            "label_accuracy_all_negative",
+        ] {
+            same(
+                &found["baselines"][key],
+                &expected["baselines"][key],
+                TOLERANCE,
+                key,
+            );
         }
         assert_eq!(found["thresholds_from"], "fixed");
         assert_eq!(found["split_fingerprint"].as_str().expect("text").len(), 64);
@@ -110,23 +169,40 @@ fn figures_equal_scikit_learns_from_probabilities_and_from_logits() {
 
 #[test]
 fn thresholds_are_chosen_on_valid_and_carried_to_test() {
-    let (table, plain) = (path("metrics_valid_table.csv"), path("metrics_valid_predictions.csv"));
+    let (table, plain) = (
+        path("metrics_valid_table.csv"),
+        path("metrics_valid_predictions.csv"),
+    );
     let logits = path("metrics_valid_predictions_logits.csv");
     for (scale, predictions) in [("probability", plain), ("logit", logits)] {
         for rule in ["youden", "max-f1"] {
             for (compat, suffix) in [(&[][..], ""), (&["--sklearn-compat"][..], "_compat")] {
-                let from = ["--thresholds-from", &predictions, "--thresholds-table", &table];
+                let from = [
+                    "--thresholds-from",
+                    &predictions,
+                    "--thresholds-table",
+                    &table,
+                ];
                 let words = [&["--thresholds", rule][..], &from[..], compat].concat();
                 let (found, stderr) = json_of_golden(scale, &words);
                 assert_eq!(found["thresholds_from"], "valid");
                 assert!(stderr.contains("Hernia: no threshold by"), "{stderr}");
                 let expected = &expected()[scale]["at"][rule];
                 for (found, expected) in findings(&found, expected) {
-                    let key = if scale == "logit" { "threshold_logit" } else { "threshold" };
+                    let key = if scale == "logit" {
+                        "threshold_logit"
+                    } else {
+                        "threshold"
+                    };
                     same(&found[key], &expected["threshold"], 0.0, "threshold");
                     for share in ["precision", "recall", "specificity", "f1"] {
                         let what = format!("{} {share} by {rule}", found["name"]);
-                        same(&found[share], &expected[format!("{share}{suffix}")], TOLERANCE, &what);
+                        same(
+                            &found[share],
+                            &expected[format!("{share}{suffix}")],
+                            TOLERANCE,
+                            &what,
+                        );
                     }
                 }
                 for share in ["subset_accuracy", "label_accuracy"] {
@@ -143,7 +219,10 @@ fn thresholds_are_chosen_on_valid_and_carried_to_test() {
 fn thresholds_chosen_on_the_evaluated_radiographs_are_said_to_be() {
     let (found, stderr) = json_of_golden("probability", &["--thresholds", "youden"]);
     assert_eq!(found["thresholds_from"], "in-sample");
-    assert!(stderr.contains("chosen on the radiographs under evaluation"), "{stderr}");
+    assert!(
+        stderr.contains("chosen on the radiographs under evaluation"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -151,18 +230,32 @@ fn what_is_undefined_is_null_with_its_reason_and_zero_for_scikit_learn() {
     let (strict, stderr) = json_of_golden("probability", &[]);
     let hernia = &strict["findings"][3];
     assert_eq!(hernia["name"], "Hernia");
-    for key in ["auroc", "auroc_se", "auroc_ci", "average_precision", "recall"] {
+    for key in [
+        "auroc",
+        "auroc_se",
+        "auroc_ci",
+        "average_precision",
+        "recall",
+    ] {
         assert!(hernia[key].is_null(), "{key}");
         assert_eq!(hernia["undefined"][key], "no positive", "{key}");
     }
-    assert_eq!((&strict["macro"]["over"], &strict["macro"]["of"]), (&5.into(), &6.into()));
+    assert_eq!(
+        (&strict["macro"]["over"], &strict["macro"]["of"]),
+        (&5.into(), &6.into())
+    );
     assert!(stderr.is_empty(), "{stderr}");
 
     let (compat, stderr) = json_of_golden("probability", &["--sklearn-compat"]);
     assert_eq!(compat["findings"][3]["recall"], 0.0);
     assert!(compat["findings"][3]["auroc"].is_null() && compat["macro"]["auroc"].is_null());
     let expected = &expected()["probability"]["macro"]["average_precision_compat"];
-    same(&compat["macro"]["average_precision"], expected, TOLERANCE, "macro AP");
+    same(
+        &compat["macro"]["average_precision"],
+        expected,
+        TOLERANCE,
+        "macro AP",
+    );
     assert!(stderr.contains("warning: Hernia"), "{stderr}");
 }
 
@@ -172,7 +265,14 @@ fn people_get_a_table_with_every_finding_its_interval_and_the_baselines() {
     let outcome = evaluate(&["--predictions", &predictions, "--table", &table]);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (0, ""));
     let text = outcome.stdout;
-    for part in ["Atelectasis", "Hernia", "macro", "over 5 of 6", "all-negative", "no positive"] {
+    for part in [
+        "Atelectasis",
+        "Hernia",
+        "macro",
+        "over 5 of 6",
+        "all-negative",
+        "no positive",
+    ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
     assert!(!text.contains("NaN"), "{text}");
@@ -186,8 +286,10 @@ fn with_predictions(predictions: &str, words: &[&str]) -> (Outcome, TempDir) {
         fs::write(&path, text).expect("written");
         path.to_str().expect("text").to_owned()
     };
-    let table =
-        file("table.csv", "Image,PatientId,Edema,Mass\na.png,1,0,1\nb.png,1,1,0\nc.png,2,0,0\n");
+    let table = file(
+        "table.csv",
+        "Image,PatientId,Edema,Mass\na.png,1,0,1\nb.png,1,1,0\nc.png,2,0,0\n",
+    );
     let predictions = file("p.csv", predictions);
     let base = ["--predictions", &predictions, "--table", &table];
     let outcome = evaluate(&[&base[..], words].concat());
@@ -200,7 +302,11 @@ fn refused(predictions: &str, code: &str, parts: &[&str]) {
     assert_eq!(outcome.code, 3, "{}", outcome.stderr);
     assert_eq!(outcome.stdout, "", "a refusal prints no data");
     for part in [&[&format!("error[{code}]: ")[..], "help: "][..], parts].concat() {
-        assert!(outcome.stderr.contains(part), "{part:?} is not in\n{}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains(part),
+            "{part:?} is not in\n{}",
+            outcome.stderr
+        );
     }
 }
 
@@ -208,7 +314,11 @@ fn refused(predictions: &str, code: &str, parts: &[&str]) {
 fn bad_predictions_are_refused_with_row_column_and_value() {
     let good = "a.png,1,0.1,0.2\nb.png,1,0.3,0.4\n";
     let head = "Image,PatientId,Edema,Mass\n";
-    refused(&format!("{head}{good}"), "E109", &["radiograph has no predictions", "\"c.png\""]);
+    refused(
+        &format!("{head}{good}"),
+        "E109",
+        &["radiograph has no predictions", "\"c.png\""],
+    );
     refused(
         &format!("{head}{good}c.png,2,0.1,0.1\nd.png,2,0.1,0.1\n"),
         "E110",
@@ -229,8 +339,16 @@ fn bad_predictions_are_refused_with_row_column_and_value() {
         "E105",
         &["p.csv:4, column \"Image\"", "\"b.png\"", "line 3"],
     );
-    refused("Image,PatientId,Edema\na.png,1,0.1\n", "E101", &["column \"Mass\"", "p.csv:1"]);
-    refused(&format!("{head}{good}c.png,2,0.1,\u{1b}[31m\n"), "E106", &["\"\\u{1b}[31m\""]);
+    refused(
+        "Image,PatientId,Edema\na.png,1,0.1\n",
+        "E101",
+        &["column \"Mass\"", "p.csv:1"],
+    );
+    refused(
+        &format!("{head}{good}c.png,2,0.1,\u{1b}[31m\n"),
+        "E106",
+        &["\"\\u{1b}[31m\""],
+    );
     refused(head, "E111", &["p.csv"]);
 }
 
@@ -240,8 +358,12 @@ fn all_faults_are_shown_at_once_and_json_has_the_same_fields() {
     let (outcome, _folder) = with_predictions(text, &["--json"]);
     assert_eq!(outcome.code, 3);
     let printed: Value = serde_json::from_str(&outcome.stdout).expect("JSON");
-    let codes: Vec<_> =
-        printed["errors"].as_array().expect("errors").iter().map(|one| &one["code"]).collect();
+    let codes: Vec<_> = printed["errors"]
+        .as_array()
+        .expect("errors")
+        .iter()
+        .map(|one| &one["code"])
+        .collect();
     assert_eq!(codes, ["E106", "E108", "E107"]);
     assert_eq!(printed["errors"][0]["value"], "\"x\"");
 }
@@ -258,7 +380,12 @@ fn a_missing_file_is_the_systems_fault_and_a_bad_word_is_the_users() {
         &["--thresholds", "yuden"][..],
         &["--scores", "percent"],
         &["--thresholds-from", &predictions],
-        &["--thresholds-from", &predictions, "--thresholds-table", &table],
+        &[
+            "--thresholds-from",
+            &predictions,
+            "--thresholds-table",
+            &table,
+        ],
     ] {
         let outcome = evaluate(&[&base[..], words].concat());
         assert_eq!(outcome.code, 2, "{words:?}: {}", outcome.stderr);
@@ -272,13 +399,25 @@ fn columns_without_labels_and_scores_of_another_kind_are_remarked_on() {
     let (outcome, _folder) = with_predictions(text, &["--scores", "logit"]);
     assert_eq!(outcome.code, 0, "{}", outcome.stderr);
     assert!(outcome.stderr.contains("Rib"), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("are these probabilities?"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("are these probabilities?"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]
 fn patients_that_valid_and_test_share_are_remarked_on() {
     let (predictions, table) = (path("metrics_predictions.csv"), path("metrics_table.csv"));
-    let from = ["--thresholds-from", &predictions, "--thresholds-table", &table];
-    let (_, stderr) = json_of_golden("probability", &[&["--thresholds", "youden"], &from[..]].concat());
+    let from = [
+        "--thresholds-from",
+        &predictions,
+        "--thresholds-table",
+        &table,
+    ];
+    let (_, stderr) = json_of_golden(
+        "probability",
+        &[&["--thresholds", "youden"], &from[..]].concat(),
+    );
     assert!(stderr.contains("patients are in both"), "{stderr}");
 }

@@ -127,7 +127,7 @@ impl Predictions {
     /// # Errors
     /// [`PredictionFault::Io`]; what stood at `path` is untouched then.
     pub fn write(&self, path: &Path) -> Result<(), PredictionFault> {
-        write::replace(path, &self.to_csv()?).map_err(|source| PredictionFault::Io {
+        cxr_durable::write(path, &self.to_csv()?).map_err(|source| PredictionFault::Io {
             path: path.to_owned(),
             source,
         })

@@ -179,6 +179,20 @@ mod tests {
     }
 
     #[test]
+    fn a_threshold_of_one_scale_decides_scores_of_the_other() {
+        let logits = Scores::from(Logits::new(vec![-1.0, -1.2, 2.0, 0.1], 1).unwrap());
+        let quarter = Threshold::new(ScoreScale::Probability, 0.25).unwrap();
+        assert!((quarter.logit() + 3.0_f64.ln()).abs() < 1e-15);
+        let decisions = Decisions::at(&logits, &[quarter]).unwrap();
+        assert_eq!(decisions.column(0), [true, false, true, true]);
+        let certain = Threshold::new(ScoreScale::Probability, 1.0).unwrap();
+        assert_eq!(
+            Decisions::at(&logits, &[certain]).unwrap().column(0),
+            [false; 4]
+        );
+    }
+
+    #[test]
     fn thresholds_that_cannot_be_reached_are_refused() {
         for (scale, value) in [
             (ScoreScale::Logit, f64::INFINITY),

@@ -174,6 +174,13 @@ impl Scores {
         self.grid().n_findings()
     }
 
+    /// Whether every value could be a probability: for logits a sign that they are none.
+    pub fn lie_between_0_and_1(&self) -> bool {
+        self.grid()
+            .first_failing(|value| (0.0..=1.0).contains(&value))
+            .is_none()
+    }
+
     pub(crate) fn grid(&self) -> &Grid<f64> {
         match self {
             Self::Logits(logits) => &logits.0,

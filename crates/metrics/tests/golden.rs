@@ -38,6 +38,8 @@ struct Bins {
     positive_share: Vec<f64>,
     mean_probability: Vec<f64>,
     count: Vec<usize>,
+    lower: Vec<f64>,
+    upper: Vec<f64>,
     ece: f64,
 }
 
@@ -171,6 +173,11 @@ fn reliability_bins_are_scikit_learns() {
             let what = format!("{}, {binning:?}", column.name);
             let counts: Vec<usize> = curve.bins.iter().map(|bin| bin.count).collect();
             assert_eq!(counts, expected.count, "{what}");
+            let edges = |edge: fn(&ReliabilityBin) -> f64| -> Vec<u64> {
+                curve.bins.iter().map(|bin| edge(bin).to_bits()).collect()
+            };
+            assert_eq!(edges(|bin| bin.lower), bits(&expected.lower), "{what}");
+            assert_eq!(edges(|bin| bin.upper), bits(&expected.upper), "{what}");
             let shares: Vec<f64> = curve.bins.iter().map(|bin| bin.positive_share).collect();
             all_close(&shares, &expected.positive_share, &what);
             let means: Vec<f64> = curve.bins.iter().map(|bin| bin.mean_probability).collect();

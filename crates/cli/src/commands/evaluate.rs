@@ -1,39 +1,54 @@
-//! `cxr evaluate`: every metric of scores against a table of labels.
+//! `cxr evaluate`: every metric of a checkpoint, or of anybody's predictions, against labels.
 //!
-//! The scores come from a table of predictions, ours or anybody's; another source fits in beside
-//! `from_predictions`, which makes the `Subject` that `run` measures.
+//! Each source of scores has a function that makes the `Subject` that `run` measures.
 
-use std::fmt;
+mod remarks;
+mod table;
+
 use std::path::{Path, PathBuf};
 
+use clap::ArgGroup;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use cxr_data::{Cohort, FindingSet, ReadOptions, SharedPatients, Uncertain, read_cohort};
-use cxr_infer::Predictions;
+use cxr_augment::{ImageFolder, PixelCache};
+use cxr_data::{Cohort, FindingSet, ReadOptions, Uncertain, read_cohort};
+use cxr_infer::{LoadedModel, Predictions};
 use cxr_metrics::{
-    Convention, Evaluation, EvaluationInput, FindingEvaluation, OperatingPoint, Reasons,
-    ScoreScale, Scores, ThresholdRule, Truths, choose_operating_points, evaluate,
+    Convention, Evaluation, EvaluationInput, OperatingPoint, ScoreScale, Scores, ThresholdRule,
+    Truths, choose_operating_points, evaluate,
 };
 use serde::Serialize;
 
+use self::remarks::{
+    warn_of_conventions, warn_of_dropped_findings, warn_of_fall_backs, warn_of_shared_patients,
+    warn_of_training_data,
+};
+use self::table::Table;
 use super::Outcome;
 use crate::console::Console;
-use crate::failure::Failure;
+use crate::failure::{Failure, Fault};
 
 /// What can be typed.
 #[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("source").required(true).args(["predictions", "checkpoint"])))]
 pub(crate) struct Args {
     /// Scores to evaluate: a CSV of Image,PatientId and one column a finding.
     #[arg(long, value_name = "CSV")]
-    predictions: PathBuf,
+    predictions: Option<PathBuf>,
+    /// A checkpoint to run over the table's images.
+    #[arg(long, value_name = "C", requires = "images")]
+    checkpoint: Option<PathBuf>,
+    /// The folder of the table's images.
+    #[arg(long, value_name = "DIR", requires = "checkpoint")]
+    images: Option<PathBuf>,
     /// The table of labels.
     #[arg(long, value_name = "CSV")]
     table: PathBuf,
-    /// What the predictions are.
+    /// What tables of predictions hold.
     #[arg(long, value_name = "SCALE", default_value = "probability", value_parser = scale_parser())]
     scores: ScoreScale,
-    /// How thresholds are chosen.
-    #[arg(long, value_name = "RULE", default_value = "0.5", value_parser = rule_parser())]
-    thresholds: ThresholdRule,
+    /// How thresholds are chosen; otherwise the checkpoint's own, or 0.5.
+    #[arg(long, value_name = "RULE", value_parser = rule_parser())]
+    thresholds: Option<ThresholdRule>,
     /// Predictions of valid, where thresholds are chosen.
     #[arg(long, value_name = "CSV", requires = "thresholds_table")]
     thresholds_from: Option<PathBuf>,
@@ -68,6 +83,8 @@ fn rule_parser() -> impl TypedValueParser<Value = ThresholdRule> {
 enum ThresholdsFrom {
     /// Fixed beforehand.
     Fixed,
+    /// Chosen when the checkpoint was made.
+    Checkpoint,
     /// Chosen on another cohort.
     Valid,
     /// Chosen on the very radiographs that are evaluated.
@@ -91,32 +108,103 @@ struct Printed<'a> {
 }
 
 pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
-    let subject = from_predictions(args, console)?;
-    let convention =
-        if args.sklearn_compat { Convention::SklearnCompat } else { Convention::Strict };
+    let subject = match (&args.predictions, &args.checkpoint, &args.images) {
+        (Some(predictions), _, _) => from_predictions(args, predictions, console)?,
+        (_, Some(checkpoint), Some(images)) => from_checkpoint(args, checkpoint, images, console)?,
+        _ => {
+            return Err(Failure::usage(
+                "nothing to evaluate",
+                "give --predictions, or --checkpoint with --images",
+            ));
+        }
+    };
+    let convention = if args.sklearn_compat {
+        Convention::SklearnCompat
+    } else {
+        Convention::Strict
+    };
     let evaluation = measure(&subject, convention)?;
     if args.sklearn_compat {
         warn_of_conventions(&evaluation, console);
     }
     if console.wants_json() {
         let thresholds_from = subject.thresholds_from;
-        console.json(&Printed { evaluation: &evaluation, thresholds_from })?;
+        console.json(&Printed {
+            evaluation: &evaluation,
+            thresholds_from,
+        })?;
     } else {
-        console.line(Table { evaluation: &evaluation, name: subject.cohort.name() });
+        console.line(Table {
+            evaluation: &evaluation,
+            name: subject.cohort.name(),
+        });
     }
     Ok(Outcome::Done)
 }
 
-fn from_predictions(args: &Args, console: Console) -> Result<Subject, Failure> {
+fn from_predictions(args: &Args, path: &Path, console: Console) -> Result<Subject, Failure> {
     let cohort = read_labels(&args.table, args.uncertain, None, console)?;
-    let scores = read_scores(&args.predictions, args.scores, &cohort, console)?;
-    let (operating_points, thresholds_from) = choose_thresholds(args, &cohort, &scores, console)?;
-    Ok(Subject { cohort, scores, operating_points, thresholds_from })
+    let scores = read_scores(path, args.scores, &cohort, console)?;
+    let rule = args.thresholds.unwrap_or(ThresholdRule::Half);
+    let (operating_points, thresholds_from) =
+        choose_thresholds(args, rule, &cohort, &scores, console)?;
+    Ok(Subject {
+        cohort,
+        scores,
+        operating_points,
+        thresholds_from,
+    })
+}
+
+fn from_checkpoint(
+    args: &Args,
+    checkpoint: &Path,
+    images: &Path,
+    console: Console,
+) -> Result<Subject, Failure> {
+    let model = LoadedModel::open(checkpoint)?;
+    let findings = FindingSet::from_names(model.findings().to_vec())?;
+    let cohort = read_labels(&args.table, args.uncertain, Some(&findings), console)?;
+    warn_of_training_data(&model, &cohort, console);
+    let scores = run_over(&model, &cohort, &ImageFolder::open(images)?, console)?;
+    let (operating_points, thresholds_from) = match args.thresholds {
+        Some(rule) => choose_thresholds(args, rule, &cohort, &scores, console)?,
+        None if args.thresholds_from.is_some() => return Err(no_rule()),
+        None => (model.operating_points()?, ThresholdsFrom::Checkpoint),
+    };
+    Ok(Subject {
+        cohort,
+        scores,
+        operating_points,
+        thresholds_from,
+    })
+}
+
+/// The checkpoint's logits of a cohort's images.
+fn run_over(
+    model: &LoadedModel,
+    cohort: &Cohort,
+    folder: &ImageFolder,
+    console: Console,
+) -> Result<Scores, Failure> {
+    let cache = PixelCache::build(folder, &image_names(cohort), model.preprocess(), &|_| ())
+        .map_err(|faults| {
+            Failure::of_many(faults.iter().map(Fault::from).collect(), faults.len())
+        })?;
+    cache
+        .warnings()
+        .iter()
+        .for_each(|warning| console.warn(warning));
+    Ok(Scores::Logits(model.predictor()?.logits(&cache)?))
 }
 
 fn measure(subject: &Subject, convention: Convention) -> Result<Evaluation, Failure> {
     let cohort = &subject.cohort;
-    let patients: Vec<&str> = cohort.radiographs().iter().map(|one| one.patient.key()).collect();
+    let patients: Vec<&str> = cohort
+        .radiographs()
+        .iter()
+        .map(|one| one.patient.key())
+        .collect();
     Ok(evaluate(&EvaluationInput {
         findings: &cohort.findings().to_strings(),
         scores: &subject.scores,
@@ -136,9 +224,14 @@ fn read_labels(
     console: Console,
 ) -> Result<Cohort, Failure> {
     let read = read_cohort(path, &ReadOptions { uncertain })?;
-    read.warnings.iter().for_each(|warning| console.warn(warning));
+    read.warnings
+        .iter()
+        .for_each(|warning| console.warn(warning));
     match findings {
-        Some(findings) => Ok(read.cohort.in_finding_order(findings)?),
+        Some(findings) => {
+            warn_of_dropped_findings(&read.cohort, findings, console);
+            Ok(read.cohort.in_finding_order(findings)?)
+        }
         None => Ok(read.cohort),
     }
 }
@@ -153,10 +246,12 @@ fn read_scores(
     let predictions = Predictions::read(path, scale, &cohort.findings().to_strings())?;
     if !predictions.unused_columns().is_empty() {
         let names = predictions.unused_columns().join(", ");
-        console.warn(format_args!("{}: columns that no label belongs to: {names:?}", path.display()));
+        console.warn(format_args!(
+            "{}: columns that no label belongs to: {names:?}",
+            path.display()
+        ));
     }
-    let images: Vec<&str> = cohort.radiographs().iter().map(|one| one.image.as_str()).collect();
-    let scores = predictions.matched_to(&images)?;
+    let scores = predictions.matched_to(&image_names(cohort))?;
     if scores.scale() == ScoreScale::Logit && scores.lie_between_0_and_1() {
         console.warn(format_args!(
             "{}: every logit lies between 0 and 1; are these probabilities?",
@@ -168,16 +263,13 @@ fn read_scores(
 
 fn choose_thresholds(
     args: &Args,
+    rule: ThresholdRule,
     cohort: &Cohort,
     scores: &Scores,
     console: Console,
 ) -> Result<(Vec<OperatingPoint>, ThresholdsFrom), Failure> {
-    let rule = args.thresholds;
     match (&args.thresholds_from, &args.thresholds_table) {
-        (Some(_), Some(_)) if rule == ThresholdRule::Half => Err(Failure::usage(
-            "--thresholds-from has nothing to choose by the rule 0.5",
-            "name a rule, such as --thresholds youden, or leave --thresholds-from out",
-        )),
+        (Some(_), Some(_)) if rule == ThresholdRule::Half => Err(no_rule()),
         (Some(predictions), Some(table)) => {
             let valid = read_labels(table, args.uncertain, Some(cohort.findings()), console)?;
             warn_of_shared_patients(&valid, cohort, console);
@@ -186,9 +278,10 @@ fn choose_thresholds(
             warn_of_fall_backs(&points, &valid, console);
             Ok((points, ThresholdsFrom::Valid))
         }
-        _ if rule == ThresholdRule::Half => {
-            Ok((vec![OperatingPoint::half(); cohort.findings().len()], ThresholdsFrom::Fixed))
-        }
+        _ if rule == ThresholdRule::Half => Ok((
+            vec![OperatingPoint::half(); cohort.findings().len()],
+            ThresholdsFrom::Fixed,
+        )),
         _ => {
             console.warn(
                 "thresholds are chosen on the radiographs under evaluation, so precision, recall, \
@@ -202,147 +295,25 @@ fn choose_thresholds(
     }
 }
 
-fn warn_of_fall_backs(points: &[OperatingPoint], cohort: &Cohort, console: Console) {
-    for (point, finding) in points.iter().zip(cohort.findings().iter()) {
-        if let Some(reason) = point.reason {
-            let (rule, fall_back) = (point.rule, point.fall_back);
-            console.warn(format_args!(
-                "{finding}: no threshold by {rule} ({reason} in {}); {fall_back} in its place",
-                cohort.name()
-            ));
-        }
-    }
-}
-
-fn warn_of_shared_patients(valid: &Cohort, test: &Cohort, console: Console) {
-    let shared = SharedPatients::between(valid, test, None).train_valid;
-    if let Some(first) = shared.first() {
-        console.warn(format_args!(
-            "{} patients are in both {} and {} ({first}, …): thresholds were chosen on people who \
-             are evaluated",
-            shared.len(),
-            valid.name(),
-            test.name()
-        ));
-    }
-}
-
-fn warn_of_conventions(evaluation: &Evaluation, console: Console) {
-    for finding in &evaluation.findings {
-        for (reason, keys) in by_reason(&finding.undefined) {
-            console.warn(format_args!(
-                "{}: {keys}: {reason}; as scikit-learn has it, shares are 0 and an AUROC is none",
-                finding.name
-            ));
-        }
-    }
+fn no_rule() -> Failure {
+    Failure::usage(
+        "--thresholds-from has no rule to choose by",
+        "name one, such as --thresholds youden, or leave --thresholds-from out",
+    )
 }
 
 fn truths_of(cohort: &Cohort) -> Result<Truths, Failure> {
     let labels = cohort.radiographs().iter().flat_map(|one| &one.labels);
-    Ok(Truths::new(labels.map(|label| label.known()).collect(), cohort.findings().len())?)
+    Ok(Truths::new(
+        labels.map(|label| label.known()).collect(),
+        cohort.findings().len(),
+    )?)
 }
 
-/// The evaluation for people.
-struct Table<'a> {
-    evaluation: &'a Evaluation,
-    name: &'a str,
-}
-
-const HEADER: [&str; 11] = [
-    "finding", "positives", "AUROC", "95 %", "AP", "threshold", "precision", "recall",
-    "specificity", "F1", "Brier",
-];
-
-impl fmt::Display for Table<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let evaluation = self.evaluation;
-        writeln!(
-            f,
-            "{}: {} radiographs of {} patients, fingerprint {:.12}\n",
-            self.name, evaluation.rows, evaluation.patients, evaluation.split_fingerprint
-        )?;
-        let mut rows = vec![HEADER.map(str::to_string)];
-        rows.extend(evaluation.findings.iter().map(row_of));
-        rows.push(macro_row(evaluation));
-        write_aligned(f, &rows)?;
-        let mean = &evaluation.macro_mean;
-        let baselines = &evaluation.baselines;
-        writeln!(f, "\nmacro: AUROC over {} of {}, AP over {}, F1 over {} findings",
-            mean.over, mean.of, mean.average_precision_over, mean.f1_over)?;
-        writeln!(f, "subset accuracy {} (all-negative {})",
-            shown(evaluation.subset_accuracy), shown(baselines.subset_accuracy_all_negative))?;
-        write!(f, "label accuracy  {} (all-negative {})",
-            shown(evaluation.label_accuracy), shown(baselines.label_accuracy_all_negative))?;
-        for finding in &evaluation.findings {
-            for (reason, keys) in by_reason(&finding.undefined) {
-                write!(f, "\n{}: {keys}: {reason}", finding.name)?;
-            }
-        }
-        for (reason, keys) in by_reason(&mean.undefined) {
-            write!(f, "\nmacro: {keys}: {reason}")?;
-        }
-        Ok(())
-    }
-}
-
-fn row_of(finding: &FindingEvaluation) -> [String; 11] {
-    [
-        finding.name.clone(),
-        finding.support.to_string(),
-        shown(finding.auroc),
-        finding.auroc_ci.map_or_else(none, |ci| format!("{:.3}–{:.3}", ci.lower, ci.upper)),
-        shown(finding.average_precision),
-        shown(Some(finding.threshold)),
-        shown(finding.precision),
-        shown(finding.recall),
-        shown(finding.specificity),
-        shown(finding.f1),
-        shown(finding.brier),
-    ]
-}
-
-fn macro_row(evaluation: &Evaluation) -> [String; 11] {
-    let mean = &evaluation.macro_mean;
-    let mut row = [const { String::new() }; 11];
-    row[0] = "macro".to_string();
-    row[2] = shown(mean.auroc);
-    row[3] = mean.auroc_ci.map_or_else(none, |ci| format!("{:.3}–{:.3}", ci.lower, ci.upper));
-    row[4] = shown(mean.average_precision);
-    row[9] = shown(mean.f1);
-    row
-}
-
-fn write_aligned(f: &mut fmt::Formatter<'_>, rows: &[[String; 11]]) -> fmt::Result {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 11] = std::array::from_fn(width);
-    for row in rows {
-        write!(f, "{:<width$}", row[0], width = widths[0])?;
-        for (cell, width) in row.iter().zip(widths).skip(1) {
-            write!(f, "  {cell:>width$}")?;
-        }
-        writeln!(f)?;
-    }
-    Ok(())
-}
-
-/// Keys of undefined figures, joined, for each reason.
-fn by_reason(undefined: &Reasons) -> Vec<(String, String)> {
-    let mut reasons: Vec<_> = undefined.values().copied().collect();
-    reasons.sort_unstable();
-    reasons.dedup();
-    let keys_of = |wanted| {
-        let keys = undefined.iter().filter(move |(_, reason)| **reason == wanted);
-        keys.map(|(key, _)| key.as_str()).collect::<Vec<_>>().join(", ")
-    };
-    reasons.into_iter().map(|reason| (reason.to_string(), keys_of(reason))).collect()
-}
-
-fn shown(value: Option<f64>) -> String {
-    value.map_or_else(none, |value| format!("{value:.4}"))
-}
-
-/// What has no value is neither 0 nor a blank.
-fn none() -> String {
-    "–".to_string()
+fn image_names(cohort: &Cohort) -> Vec<&str> {
+    cohort
+        .radiographs()
+        .iter()
+        .map(|one| one.image.as_str())
+        .collect()
 }
