@@ -336,8 +336,8 @@ fn plant_labels(recipe: &PhantomRecipe, splits: &mut [Vec<PhantomRadiograph>; 3]
             })
             .collect();
         let n_rows = rows.len();
-        for finding in 0..N_FINDINGS {
-            let wanted = scaled(SEED_POSITIVES[index][finding], n_rows, usual[index]);
+        for (finding, &positives) in SEED_POSITIVES[index].iter().enumerate() {
+            let wanted = scaled(positives, n_rows, usual[index]);
             let given = copies
                 .iter()
                 .flatten()

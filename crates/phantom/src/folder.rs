@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -104,7 +104,8 @@ pub(crate) fn write(
     write_manifest(folder, &manifest)?;
     (manifest.images, manifest.image_bytes) = write_images(cohort, &place.images, progress)?;
     for (name, text) in tables(cohort)? {
-        write_beside(folder, name, text.as_bytes())?;
+        let path = folder.join(name);
+        cxr_durable::write(&path, text.as_bytes()).map_err(PhantomError::io(&path))?;
     }
     manifest.complete = true;
     write_manifest(folder, &manifest)?;
@@ -151,8 +152,9 @@ fn look_for_others(folder: &Path) -> Result<Found, PhantomError> {
     for entry in entries {
         let name = entry.map_err(PhantomError::io(folder))?.file_name();
         let name = name.to_string_lossy().into_owned();
-        // A crash may leave these two behind before the first manifest stands.
-        if name != "images" && name != beside(MANIFEST) {
+        // A crash may leave these behind before the first manifest stands.
+        let is_begun = name.starts_with(&format!(".{MANIFEST}."));
+        if name != "images" && !is_begun {
             return Err(PhantomError::ForeignFolder {
                 path: folder.to_owned(),
                 value: name,
@@ -282,11 +284,9 @@ fn truth(cohort: &PhantomCohort) -> String {
 }
 
 fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<(), PhantomError> {
-    write_beside(
-        folder,
-        MANIFEST,
-        json(&folder.join(MANIFEST), manifest)?.as_bytes(),
-    )
+    let path = folder.join(MANIFEST);
+    let text = json(&path, manifest)?;
+    cxr_durable::write(&path, text.as_bytes()).map_err(PhantomError::io(&path))
 }
 
 fn json<T: Serialize>(path: &Path, value: &T) -> Result<String, PhantomError> {
@@ -298,26 +298,4 @@ fn unreadable<T>(path: &Path, result: serde_json::Result<T>) -> Result<T, Phanto
         path: path.to_owned(),
         reason: fault.to_string(),
     })
-}
-
-fn beside(name: &str) -> String {
-    format!(".{name}.part")
-}
-
-/// Written beside, synced, renamed, and the folder synced.
-fn write_beside(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), PhantomError> {
-    let (part, path) = (folder.join(beside(name)), folder.join(name));
-    let fault = PhantomError::io(&path);
-    let written = fs_err::File::create(&part).and_then(|mut file| {
-        file.write_all(bytes)?;
-        file.sync_all()
-    });
-    written.map_err(PhantomError::io(&part))?;
-    fs_err::rename(&part, &path).map_err(fault)?;
-    // Only Unix lets a folder be opened and synced.
-    if cfg!(unix) {
-        let synced = fs_err::File::open(folder).and_then(|handle| handle.sync_all());
-        synced.map_err(PhantomError::io(folder))?;
-    }
-    Ok(())
 }

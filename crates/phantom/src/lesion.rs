@@ -129,7 +129,7 @@ impl Lesions {
 
     /// Share by which the heart is too wide.
     pub(crate) fn heart_growth(&self) -> f32 {
-        self.extent[CARDIOMEGALY] - 0.22 * self.extent[EMPHYSEMA]
+        self.extent[CARDIOMEGALY] - 0.28 * self.extent[EMPHYSEMA]
     }
 
     /// How far volume loss pulls heart and mediastinum sideways.
@@ -148,9 +148,9 @@ impl Lesions {
                 0.0
             };
             LungChange {
-                descent: breath + 0.15 * emphysema - 0.14 * loss - 0.03 * self.extent[FIBROSIS],
-                flattening: 0.75 * emphysema,
-                growth: 0.03 * emphysema,
+                descent: breath + 0.18 * emphysema - 0.14 * loss - 0.06 * self.extent[FIBROSIS],
+                flattening: 0.85 * emphysema,
+                growth: 0.04 * emphysema,
             }
         })
     }
@@ -165,7 +165,7 @@ impl Lesions {
         pixel: f32,
     ) -> LungEffect {
         let mut effect = LungEffect {
-            markings: 1.0 - 0.55 * self.extent[EMPHYSEMA],
+            markings: 1.0 - 0.65 * self.extent[EMPHYSEMA],
             ..Default::default()
         };
         if lung.depth > 0.0 {
@@ -186,15 +186,15 @@ impl Lesions {
         if self.has(EDEMA) {
             let (u, v) = ((x.abs() - 0.26) / 0.42, (y - 0.05) / 0.60);
             let cloud = 0.8 + 0.25 * self.fields[0].at(x, y, 12.0);
-            haze += self.extent[EDEMA] * 0.36 * bump(u * u + v * v) * cloud.max(0.0);
+            haze += self.extent[EDEMA] * 0.46 * bump(u * u + v * v) * cloud.max(0.0);
         }
         if self.has(INFILTRATION) {
             let [dx, dy] = self.infiltration;
             let field = self.fields[1].at(x + dx, y + dy, 3.0);
-            let grain = 0.75 + 0.5 * self.fields[0].at(x, y, 14.0);
+            let grain = 0.9 + 0.30 * self.fields[0].at(x, y, 10.0);
             let low = 0.25 + 0.75 * ramp((y + 0.10) / 0.40);
-            haze += (0.5 + 0.5 * self.extent[INFILTRATION])
-                * 0.30
+            haze += (0.65 + 0.35 * self.extent[INFILTRATION])
+                * 0.38
                 * low
                 * (0.35 + 0.65 * ramp((field + 0.15) / 0.6))
                 * grain.max(0.0);
@@ -211,7 +211,7 @@ impl Lesions {
             let coarse = self.fields[0].at(x, y, 19.0);
             let fine = self.fields[1].at(x, y, 34.0);
             let ridge = 0.6 * bump(coarse * coarse * 9.0) + 0.6 * bump(fine * fine * 6.0);
-            net += self.extent[FIBROSIS] * low.max(0.7 * edge) * (0.17 * ridge - 0.02);
+            net += self.extent[FIBROSIS] * low.max(0.7 * edge) * (0.17 * ridge + 0.03);
         }
         if self.has(EDEMA) {
             let rung = y * 26.0;
