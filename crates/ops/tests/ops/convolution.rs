@@ -268,6 +268,26 @@ fn transposed_and_narrowed_tensors_give_what_their_copies_give() {
 }
 
 #[test]
+fn a_contiguous_view_that_begins_inside_of_its_storage_gives_what_its_copy_gives() {
+    let storage = tensor(&values(1, 3 * 3 * 9 * 8), (3, 3, 9, 8));
+    let view = storage.narrow(0, 1, 2).unwrap();
+    assert!(view.is_contiguous() && view.layout().start_offset() > 0);
+    let copy = tensor(&numbers(&view), view.shape());
+    let weight = var(&values(2, 4 * 27), (4, 3, 3, 3));
+    let geometry = Conv2dGeometry::default();
+    let (of_view, of_copy) = (
+        conv2d(&view, &weight, None, geometry).unwrap(),
+        conv2d(&copy, &weight, None, geometry).unwrap(),
+    );
+    assert_eq!(numbers(&of_view), numbers(&of_copy));
+    let weights = values(4, of_view.elem_count());
+    assert_eq!(
+        gradient(&backward(&of_view, &weights), &weight),
+        gradient(&backward(&of_copy, &weights), &weight)
+    );
+}
+
+#[test]
 fn an_input_without_gradient_gets_none_and_the_weight_still_does() {
     let image = tensor(&values(1, 2 * 3 * 5 * 4), (2, 3, 5, 4));
     let weight = var(&values(2, 4 * 3 * 3 * 3), (4, 3, 3, 3));
