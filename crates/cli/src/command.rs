@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    Outcome, completions, config, doctor, evaluate, import_weights, phantom, predict, read_pth, report,
-    train, transform,
+    Outcome, check, completions, config, doctor, evaluate, explore, import_weights, phantom,
+    predict, read_pth, report, split, train, transform,
 };
 use crate::console::Console;
 use crate::failure::Failure;
@@ -24,6 +24,12 @@ pub(crate) struct Cli {
 enum Task {
     /// The main job: train, evaluate, report. Without tables, on the synthetic cohort.
     Train(train::Args),
+    /// What a table and its images hold: classes, patients, weights, figures.
+    Explore(explore::Args),
+    /// Faults of tables and images, patients and images shared between splits; repairs them.
+    Check(check::Args),
+    /// Patient-grouped, label-stratified splits of one table.
+    Split(split::Args),
     /// Every metric of a checkpoint or of anybody's predictions.
     Evaluate(evaluate::Args),
     /// Probabilities and decisions for image files and folders.
@@ -66,6 +72,9 @@ impl Task {
     fn wants_json(&self) -> bool {
         match self {
             Self::Train(args) => args.json,
+            Self::Explore(args) => args.json,
+            Self::Check(args) => args.json,
+            Self::Split(args) => args.json,
             Self::Evaluate(args) => args.json,
             Self::Predict(args) => args.json,
             Self::Transform(args) => args.json,
@@ -79,6 +88,9 @@ impl Task {
     fn run(self, console: Console) -> Result<Outcome, Failure> {
         match self {
             Self::Train(args) => train::run(&args, console),
+            Self::Explore(args) => explore::run(&args, console),
+            Self::Check(args) => check::run(&args, console),
+            Self::Split(args) => split::run(&args, console),
             Self::Evaluate(args) => evaluate::run(&args, console),
             Self::Predict(args) => predict::run(&args, console),
             Self::Transform(args) => transform::run(&args, console),

@@ -90,7 +90,10 @@ impl Failure {
     /// The first fault as run.json keeps it.
     pub(crate) fn record(&self) -> Option<cxr_report::FailureRecord> {
         let fault = self.faults.first()?;
-        Some(cxr_report::FailureRecord { code: fault.code.clone(), message: fault.message.clone() })
+        Some(cxr_report::FailureRecord {
+            code: fault.code.clone(),
+            message: fault.message.clone(),
+        })
     }
 
     pub(crate) fn report(&self) -> FailureReport<'_> {
@@ -222,7 +225,12 @@ macro_rules! failures_from {
     )*};
 }
 
-failures_from!(cxr_augment::SpecFaults, cxr_data::TableFaults, cxr_infer::PredictionFaults, cxr_train::ConfigFaults);
+failures_from!(
+    cxr_augment::SpecFaults,
+    cxr_data::TableFaults,
+    cxr_infer::PredictionFaults,
+    cxr_train::ConfigFaults
+);
 
 impl From<cxr_train::TrainError> for Failure {
     fn from(error: cxr_train::TrainError) -> Self {
@@ -230,7 +238,11 @@ impl From<cxr_train::TrainError> for Failure {
         match error {
             TrainError::Tables(tables) => {
                 let n_faults = tables.iter().map(cxr_data::TableFaults::n_faults).sum();
-                let faults = tables.iter().flat_map(|t| t.faults()).map(Fault::from).collect();
+                let faults = tables
+                    .iter()
+                    .flat_map(|t| t.faults())
+                    .map(Fault::from)
+                    .collect();
                 Self::of_many(faults, n_faults)
             }
             TrainError::Images(images) => {

@@ -1,6 +1,11 @@
 //! `cxr import-weights` through the binary: files as PyTorch writes them become checkpoints, files
 //! from strangers become errors, and the reader's process keeps to its limits.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a test that cannot go on should stop and say where"
+)]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -511,6 +516,7 @@ fn folded_imagenet_weights_need_images_and_get_their_batch_norm_back() {
     ] {
         assert!(text.contains(words), "{words:?} is not in:\n{text}");
     }
-    let variance = &checkpoint(&folder).tensors()["layer3.1.bn2.running_var"];
+    let saved = checkpoint(&folder);
+    let variance = &saved.tensors()["layer3.1.bn2.running_var"];
     assert_eq!(variance.dims(), [256]);
 }

@@ -1,5 +1,11 @@
 //! explore, check and split through the binary: keys, figures, exit codes, and what a fault says.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop and say where"
+)]
+
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;

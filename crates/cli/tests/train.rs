@@ -1,5 +1,11 @@
 //! The main job through the binary: a small synthetic cohort, from nothing to a page.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop and say where"
+)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -24,31 +30,49 @@ const SMALL: [&str; 10] = [
 
 fn cxr(folder: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_cxr"));
-    command.args(words).current_dir(folder).env_remove("CXR_SET_EPOCHS");
+    command
+        .args(words)
+        .current_dir(folder)
+        .env_remove("CXR_SET_EPOCHS");
     command
 }
 
 fn train(folder: &Path, words: &[&str]) -> Output {
-    let words: Vec<&str> = ["train", "--json"].iter().chain(&SMALL).chain(words).copied().collect();
+    let words: Vec<&str> = ["train", "--json"]
+        .iter()
+        .chain(&SMALL)
+        .chain(words)
+        .copied()
+        .collect();
     cxr(folder, &words).output().expect("started")
 }
 
 fn json(output: &Output) -> Value {
     let text = String::from_utf8_lossy(&output.stdout);
     serde_json::from_str(&text).unwrap_or_else(|error| {
-        panic!("{error}\n{text}\n{}", String::from_utf8_lossy(&output.stderr))
+        panic!(
+            "{error}\n{text}\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        )
     })
 }
 
 fn digest(output: &Output) -> String {
-    json(output)["weight_digest"].as_str().expect("a digest").to_owned()
+    json(output)["weight_digest"]
+        .as_str()
+        .expect("a digest")
+        .to_owned()
 }
 
 #[test]
 fn a_bare_run_leaves_everything_that_the_contract_names() {
     let folder = TempDir::new().expect("folder");
     let output = train(folder.path(), &["--set", "epochs=2"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let printed = json(&output);
     let run = PathBuf::from(printed["run"].as_str().expect("a path"));
     let run = folder.path().join(run);
@@ -86,12 +110,24 @@ fn a_bare_run_leaves_everything_that_the_contract_names() {
         assert!(run.join(file).is_file(), "{file} is missing");
     }
     let record: Value = read_json(&run.join("run.json"));
-    assert_eq!((&record["status"], &record["exit_code"]), (&"finished".into(), &0.into()));
+    assert_eq!(
+        (&record["status"], &record["exit_code"]),
+        (&"finished".into(), &0.into())
+    );
     let leakage: Value = read_json(&run.join("data/leakage.json"));
     assert_eq!(leakage["clean"], false, "the planted leak is found");
     assert!(leakage["repaired_rows"]["valid"].as_u64() < leakage["rows"]["valid"].as_u64());
-    assert_eq!(fs::read_to_string(run.join("results.csv")).expect("readable").lines().count(), 3);
-    assert_eq!(printed["test"]["findings"].as_array().map(Vec::len), Some(14));
+    assert_eq!(
+        fs::read_to_string(run.join("results.csv"))
+            .expect("readable")
+            .lines()
+            .count(),
+        3
+    );
+    assert_eq!(
+        printed["test"]["findings"].as_array().map(Vec::len),
+        Some(14)
+    );
 }
 
 fn read_json(path: &Path) -> Value {
@@ -101,9 +137,18 @@ fn read_json(path: &Path) -> Value {
 #[test]
 fn one_and_two_threads_give_the_same_weights_and_another_seed_gives_others() {
     let folder = TempDir::new().expect("folder");
-    let one = digest(&train(folder.path(), &["--set", "epochs=1", "--threads", "1"]));
-    let two = digest(&train(folder.path(), &["--set", "epochs=1", "--threads", "2"]));
-    let other = digest(&train(folder.path(), &["--set", "epochs=1", "--set", "seed=2"]));
+    let one = digest(&train(
+        folder.path(),
+        &["--set", "epochs=1", "--threads", "1"],
+    ));
+    let two = digest(&train(
+        folder.path(),
+        &["--set", "epochs=1", "--threads", "2"],
+    ));
+    let other = digest(&train(
+        folder.path(),
+        &["--set", "epochs=1", "--set", "seed=2"],
+    ));
     assert_eq!(one, two);
     assert_ne!(one, other);
 }
@@ -128,25 +173,44 @@ fn a_run_killed_in_epoch_2_resumes_to_the_same_weights_and_results() {
         .expect("started");
     let began = Instant::now();
     while !killed.join("weights/LATEST").is_file() {
-        assert!(began.elapsed() < Duration::from_secs(300), "epoch 1 never ended");
+        assert!(
+            began.elapsed() < Duration::from_secs(300),
+            "epoch 1 never ended"
+        );
         std::thread::sleep(Duration::from_millis(1));
     }
     child.kill().expect("killed");
     child.wait().expect("gone");
-    let n_epochs = |run: &Path| fs::read_to_string(run.join("results.csv")).map(|t| t.lines().count() - 1);
-    assert!(n_epochs(&killed).expect("readable") < 3, "the run was over before it could be killed");
+    let n_epochs =
+        |run: &Path| fs::read_to_string(run.join("results.csv")).map(|t| t.lines().count() - 1);
+    assert!(
+        n_epochs(&killed).expect("readable") < 3,
+        "the run was over before it could be killed"
+    );
 
-    let resumed = cxr(folder.path(), &["train", "--json", "--resume", "killed"]).output().expect("ran");
-    assert!(resumed.status.success(), "{}", String::from_utf8_lossy(&resumed.stderr));
+    let resumed = cxr(folder.path(), &["train", "--json", "--resume", "killed"])
+        .output()
+        .expect("ran");
+    assert!(
+        resumed.status.success(),
+        "{}",
+        String::from_utf8_lossy(&resumed.stderr)
+    );
     assert_eq!(digest(&resumed), digest(&whole));
     assert_eq!(json(&resumed)["test"], json(&whole)["test"]);
     let without_times = |run: &str| -> Vec<String> {
-        let text = fs::read_to_string(folder.path().join(run).join("results.csv")).expect("readable");
+        let text =
+            fs::read_to_string(folder.path().join(run).join("results.csv")).expect("readable");
         let header: Vec<&str> = text.lines().next().expect("a header").split(',').collect();
         let is_time = |place: usize| ["seconds", "images_per_second"].contains(&header[place]);
         let fields = |line: &str| {
-            let kept = line.split(',').enumerate().filter(|(place, _)| !is_time(*place));
-            kept.map(|(_, field)| field.to_owned()).collect::<Vec<_>>().join(",")
+            let kept = line
+                .split(',')
+                .enumerate()
+                .filter(|(place, _)| !is_time(*place));
+            kept.map(|(_, field)| field.to_owned())
+                .collect::<Vec<_>>()
+                .join(",")
         };
         text.lines().map(fields).collect()
     };
@@ -156,7 +220,10 @@ fn a_run_killed_in_epoch_2_resumes_to_the_same_weights_and_results() {
 #[test]
 fn every_fault_of_a_configuration_is_told_at_once_with_exit_code_2() {
     let folder = TempDir::new().expect("folder");
-    let output = train(folder.path(), &["--set", "epocs=2", "--set", "batch_size=0"]);
+    let output = train(
+        folder.path(),
+        &["--set", "epocs=2", "--set", "batch_size=0"],
+    );
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{text}");
     assert!(text.contains("did you mean `epochs`?"), "{text}");
@@ -167,9 +234,19 @@ fn every_fault_of_a_configuration_is_told_at_once_with_exit_code_2() {
 #[test]
 fn tables_that_share_a_patient_are_refused_with_exit_code_3() {
     let folder = TempDir::new().expect("folder");
-    fs::write(folder.path().join("t.csv"), "Image,PatientId,Edema\na.png,7,0\nb.png,8,1\n").expect("t");
-    fs::write(folder.path().join("v.csv"), "Image,PatientId,Edema\nc.png,8,0\nd.png,9,1\n").expect("v");
-    let words = ["train", "--train", "t.csv", "--valid", "v.csv", "--images", "."];
+    fs::write(
+        folder.path().join("t.csv"),
+        "Image,PatientId,Edema\na.png,7,0\nb.png,8,1\n",
+    )
+    .expect("t");
+    fs::write(
+        folder.path().join("v.csv"),
+        "Image,PatientId,Edema\nc.png,8,0\nd.png,9,1\n",
+    )
+    .expect("v");
+    let words = [
+        "train", "--train", "t.csv", "--valid", "v.csv", "--images", ".",
+    ];
     let output = cxr(folder.path(), &words).output().expect("ran");
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{text}");
@@ -179,9 +256,19 @@ fn tables_that_share_a_patient_are_refused_with_exit_code_3() {
 #[test]
 fn images_that_are_missing_are_all_named_with_exit_code_3() {
     let folder = TempDir::new().expect("folder");
-    fs::write(folder.path().join("t.csv"), "Image,PatientId,Edema\na.png,7,0\nb.png,8,1\n").expect("t");
-    fs::write(folder.path().join("v.csv"), "Image,PatientId,Edema\nc.png,9,0\n").expect("v");
-    let words = ["train", "--train", "t.csv", "--valid", "v.csv", "--images", "."];
+    fs::write(
+        folder.path().join("t.csv"),
+        "Image,PatientId,Edema\na.png,7,0\nb.png,8,1\n",
+    )
+    .expect("t");
+    fs::write(
+        folder.path().join("v.csv"),
+        "Image,PatientId,Edema\nc.png,9,0\n",
+    )
+    .expect("v");
+    let words = [
+        "train", "--train", "t.csv", "--valid", "v.csv", "--images", ".",
+    ];
     let output = cxr(folder.path(), &words).output().expect("ran");
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(3), "{text}");

@@ -103,7 +103,10 @@ mod tests {
         });
         assert_eq!(outcome.expect_err("refused").to_string(), "disk full");
         assert_eq!(std::fs::read(&path).expect("readable"), b"old");
-        assert_eq!(std::fs::read_dir(folder.path()).expect("readable").count(), 1);
+        assert_eq!(
+            std::fs::read_dir(folder.path()).expect("readable").count(),
+            1
+        );
     }
 
     #[test]

@@ -28,7 +28,11 @@ impl LoadedModel {
         let header = checkpoint.header().clone();
         let preprocess =
             serde_json::from_value(header.preprocess.clone()).map_err(InferError::Preprocess)?;
-        Ok(Self { network: checkpoint.network()?, header, preprocess })
+        Ok(Self {
+            network: checkpoint.network()?,
+            header,
+            preprocess,
+        })
     }
 
     /// What the checkpoint says about itself.

@@ -23,7 +23,10 @@ impl<'a> Predictor<'a> {
     /// # Errors
     /// The specification contradicts itself.
     pub fn new(network: &'a Network, preprocess: &Preprocess) -> Result<Self, InferError> {
-        Ok(Self { network, transform: EvalTransform::new(preprocess.clone())? })
+        Ok(Self {
+            network,
+            transform: EvalTransform::new(preprocess.clone())?,
+        })
     }
 
     /// The logits of every image of a cache, in its order: `[N, K]`, row-major.
@@ -49,7 +52,13 @@ impl<'a> Predictor<'a> {
             let shape = (images.len(), 3, spec.height as usize, spec.width as usize);
             let batch = Tensor::from_vec(normalised, shape, &Device::Cpu)?; // [B, 3, H, W]
             let output = self.network.forward(&batch, Mode::Eval)?; // [B, K]
-            logits.extend(output.flatten_all()?.to_vec1::<f32>()?.into_iter().map(f64::from));
+            logits.extend(
+                output
+                    .flatten_all()?
+                    .to_vec1::<f32>()?
+                    .into_iter()
+                    .map(f64::from),
+            );
         }
         Ok(Logits::new(logits, n_findings)?)
     }

@@ -278,8 +278,7 @@ impl Network {
     /// over all batches (Var over n). Other norms are left alone.
     ///
     /// # Errors
-    /// A name that is no batch norm, a bias of another length, a network without batch norm, or
-    /// images that do not fit.
+    /// A name that is no batch norm, a bias of another length, no batch, or images that do not fit.
     pub fn reopen_batch_norm(
         &self,
         batches: &[Tensor],
@@ -293,6 +292,12 @@ impl Network {
                     found: bias.len().to_string(),
                 });
             }
+        }
+        if batches.is_empty() {
+            return Err(ModelFault::Input {
+                expected: "at least one batch of images to measure".to_owned(),
+                found: "0".to_owned(),
+            });
         }
         let moments = Moments::new(folded_biases);
         for images in batches {

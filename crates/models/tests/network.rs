@@ -553,6 +553,8 @@ fn reopened_batch_norm_computes_what_the_folded_network_did() {
     let error = relative_error(&expected, &logits);
     assert!(error < 1e-3, "{error:e}");
 
+    let fault = reopened.reopen_batch_norm(&[], biases.clone());
+    assert_eq!(fault.unwrap_err().code(), "M005");
     biases.insert("layer9.0.bn1".to_owned(), vec![0.0; 64]);
     let fault = reopened.reopen_batch_norm(&batches, biases).unwrap_err();
     assert_eq!(

@@ -50,8 +50,10 @@ pub(crate) fn close(
         .as_ref()
         .map(|test| report_split("test", test, &points, folder, prepared))
         .transpose()?;
-    let evaluations =
-        Evaluations { valid: Some(valid_evaluation.clone()), test: test_evaluation.clone() };
+    let evaluations = Evaluations {
+        valid: Some(valid_evaluation.clone()),
+        test: test_evaluation.clone(),
+    };
     folder.write_json(EVALUATION, &evaluations)?;
     folder.draw_history(&state.history, Some(&valid_evaluation.baselines))?;
     let (shown, evaluation) = match (&test, &test_evaluation) {
@@ -87,7 +89,11 @@ fn scored<'a>(
 ) -> Result<Scored<'a>, TrainError> {
     let logits = Predictor::new(network, &prepared.preprocess)?.logits(pixels)?;
     let places: Vec<usize> = (0..cohort.len()).collect();
-    Ok(Scored { cohort, scores: Scores::Logits(logits), truths: truths_of(cohort, &places)? })
+    Ok(Scored {
+        cohort,
+        scores: Scores::Logits(logits),
+        truths: truths_of(cohort, &places)?,
+    })
 }
 
 /// Evaluates a split at given operating points, and writes its predictions.
@@ -106,9 +112,10 @@ fn report_split(
         prepared.findings.clone(),
         scored.scores.clone(),
     )?;
-    for (name, predictions) in
-        [(split.to_owned(), predictions.as_probabilities()), (format!("{split}_logits"), predictions)]
-    {
+    for (name, predictions) in [
+        (split.to_owned(), predictions.as_probabilities()),
+        (format!("{split}_logits"), predictions),
+    ] {
         predictions.write(&folder.path(&format!("predictions/{name}.csv"))?)?;
     }
     Ok(evaluate(&EvaluationInput {
@@ -124,7 +131,11 @@ fn report_split(
 
 fn saved_points(findings: &[String], points: &[OperatingPoint]) -> Vec<SavedOperatingPoint> {
     let saved = |(finding, point): (&String, &OperatingPoint)| {
-        let rule = if point.own.is_some() { point.rule } else { point.fall_back };
+        let rule = if point.own.is_some() {
+            point.rule
+        } else {
+            point.fall_back
+        };
         SavedOperatingPoint {
             finding: finding.clone(),
             threshold_logit: Some(point.threshold_logit()),

@@ -43,7 +43,11 @@ impl Tables {
     /// Train, valid or the images are not named.
     pub fn of(config: &RunConfig) -> Result<Self, TrainError> {
         let named = |key: &'static str, value: &str| {
-            if value.is_empty() { Err(TrainError::NotGiven { key }) } else { Ok(value.into()) }
+            if value.is_empty() {
+                Err(TrainError::NotGiven { key })
+            } else {
+                Ok(value.into())
+            }
         };
         let data = &config.data;
         Ok(Self {
@@ -61,7 +65,9 @@ impl Tables {
 /// Every fault of every table at once; tables with different findings; patients or images in two
 /// splits where the policy is to refuse; a split without radiographs.
 pub fn read_splits(tables: &Tables, config: &RunConfig) -> Result<ReadSplits, TrainError> {
-    let options = ReadOptions { uncertain: config.data.uncertain };
+    let options = ReadOptions {
+        uncertain: config.data.uncertain,
+    };
     let mut faults: Vec<TableFaults> = Vec::new();
     let mut warnings = Vec::new();
     let mut read = |path: &Path| match read_cohort(path, &options) {
@@ -77,25 +83,34 @@ pub fn read_splits(tables: &Tables, config: &RunConfig) -> Result<ReadSplits, Tr
     let train = read(&tables.train);
     let valid = read(&tables.valid);
     let test = tables.test.as_deref().map(&mut read);
-    let (Some(train), Some(valid), Some(test)) = (train, valid, test.map_or(Some(None), |t| t.map(Some)))
+    let (Some(train), Some(valid), Some(test)) =
+        (train, valid, test.map_or(Some(None), |t| t.map(Some)))
     else {
         return Err(TrainError::Tables(faults));
     };
     let valid = valid.in_finding_order(train.findings())?;
-    let test = test.map(|test| test.in_finding_order(train.findings())).transpose()?;
+    let test = test
+        .map(|test| test.in_finding_order(train.findings()))
+        .transpose()?;
     let (splits, leakage) = disjoint(train, valid, test, config.data.leakage)?;
     for (split, cohort) in named(&splits) {
         if cohort.is_empty() {
             return Err(TrainError::EmptySplit { split });
         }
     }
-    Ok(ReadSplits { splits, leakage, warnings })
+    Ok(ReadSplits {
+        splits,
+        leakage,
+        warnings,
+    })
 }
 
 /// The splits with their names.
 pub(crate) fn named(splits: &Splits) -> impl Iterator<Item = (&'static str, &Cohort)> {
     let test = splits.test().map(|test| ("test", test));
-    [("train", splits.train()), ("valid", splits.valid())].into_iter().chain(test)
+    [("train", splits.train()), ("valid", splits.valid())]
+        .into_iter()
+        .chain(test)
 }
 
 fn disjoint(
@@ -107,7 +122,11 @@ fn disjoint(
     let patients = SharedPatients::between(&train, &valid, test.as_ref());
     let images = SharedImages::between(&train, &valid, test.as_ref());
     let rows = |train: &Cohort, valid: &Cohort, test: Option<&Cohort>| {
-        let pairs = [("train", Some(train)), ("valid", Some(valid)), ("test", test)];
+        let pairs = [
+            ("train", Some(train)),
+            ("valid", Some(valid)),
+            ("test", test),
+        ];
         pairs
             .into_iter()
             .filter_map(|(name, cohort)| Some((name.to_owned(), cohort?.len() as u64)))
@@ -115,13 +134,21 @@ fn disjoint(
     };
     let mut record = LeakageRecord {
         clean: patients.is_empty() && images.is_empty(),
-        shared_patients: by_pair([&patients.train_valid, &patients.train_test, &patients.valid_test]),
+        shared_patients: by_pair([
+            &patients.train_valid,
+            &patients.train_test,
+            &patients.valid_test,
+        ]),
         shared_images: by_pair([&images.train_valid, &images.train_test, &images.valid_test]),
         rows: rows(&train, &valid, test.as_ref()),
         repaired_rows: None,
     };
     if !record.clean && policy == LeakagePolicy::Refuse {
-        return Err(if patients.is_empty() { images.into() } else { patients.into() });
+        return Err(if patients.is_empty() {
+            images.into()
+        } else {
+            patients.into()
+        });
     }
     let splits = if record.clean {
         Splits::new(train, valid, test)?
@@ -138,6 +165,11 @@ fn by_pair<T: ToString>(lists: [&Vec<T>; 3]) -> BTreeMap<String, Vec<String>> {
     ["train_valid", "train_test", "valid_test"]
         .into_iter()
         .zip(lists)
-        .map(|(pair, list)| (pair.to_owned(), list.iter().map(ToString::to_string).collect()))
+        .map(|(pair, list)| {
+            (
+                pair.to_owned(),
+                list.iter().map(ToString::to_string).collect(),
+            )
+        })
         .collect()
 }

@@ -17,7 +17,10 @@ use crate::schedule::ScheduleKind;
 /// A whole run in numbers and words. The documentation of each key is `presets/default.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "presets/default.toml, printed by `config --defaults`, documents each key")]
+#[expect(
+    missing_docs,
+    reason = "presets/default.toml, printed by `config --defaults`, documents each key"
+)]
 pub struct RunConfig {
     pub name: String,
     pub seed: u64,
@@ -124,7 +127,11 @@ impl RunConfig {
     /// The serialisable transform specification that training, evaluation and prediction share.
     #[must_use]
     pub fn preprocess(&self) -> Preprocess {
-        Preprocess { width: self.size, height: self.size, ..Preprocess::default() }
+        Preprocess {
+            width: self.size,
+            height: self.size,
+            ..Preprocess::default()
+        }
     }
 
     /// The draws of the training transform.
@@ -146,13 +153,28 @@ impl RunConfig {
         let mut refuse = |is_fine: bool, key: &str, rule: &str, found: String| {
             if !is_fine {
                 let message = format!("{key}: must be {rule}, was {found}");
-                faults.push(ConfigFault::refused(key, message, found, &format!("{rule} is right")));
+                faults.push(ConfigFault::refused(
+                    key,
+                    message,
+                    found,
+                    &format!("{rule} is right"),
+                ));
             }
         };
         let share = |value: f64| (0.0..=1.0).contains(&value);
         let a = &self.augment;
-        refuse(self.epochs >= 1, "epochs", "at least 1", self.epochs.to_string());
-        refuse(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size.to_string());
+        refuse(
+            self.epochs >= 1,
+            "epochs",
+            "at least 1",
+            self.epochs.to_string(),
+        );
+        refuse(
+            self.batch_size >= 1,
+            "batch_size",
+            "at least 1",
+            self.batch_size.to_string(),
+        );
         refuse(
             (16..=4096).contains(&self.size) && self.size.is_multiple_of(16),
             "size",
@@ -196,8 +218,16 @@ impl RunConfig {
             let rule = format!("between 0 and {most}");
             refuse((0.0..=most).contains(&value), key, &rule, value.to_string());
         }
-        for (key, value) in [("augment.min_scale", a.min_scale), ("augment.max_scale", a.max_scale)] {
-            refuse((0.05..=20.0).contains(&value), key, "between 0.05 and 20", value.to_string());
+        for (key, value) in [
+            ("augment.min_scale", a.min_scale),
+            ("augment.max_scale", a.max_scale),
+        ] {
+            refuse(
+                (0.05..=20.0).contains(&value),
+                key,
+                "between 0.05 and 20",
+                value.to_string(),
+            );
         }
         refuse(
             a.min_scale <= a.max_scale,

@@ -4,8 +4,8 @@ use candle_core::Tensor;
 use candle_core::backprop::GradStore;
 use cxr_augment::{PixelCache, Pixels, Preprocess};
 use cxr_data::Cohort;
-use cxr_infer::Predictor;
-use cxr_metrics::{EpochRecord, Logits, PassSummary, Scores};
+use cxr_infer::{InferError, Predictor};
+use cxr_metrics::{EpochRecord, Logits, MetricFault, PassSummary, Scores};
 use cxr_models::{Mode, Network};
 use cxr_ops::bce_with_logits;
 
@@ -64,10 +64,13 @@ pub fn fit(
             seconds: pass.seconds,
             images_per_second: pass.images_per_second,
             training_pass: pass.summary,
-            train: Some(measure_train(&state.network, material)?),
-            valid: measure_valid(&state.network, material)?,
+            train: Some(measure_train(&state.network, material, epoch)?),
+            valid: measure_valid(&state.network, material, epoch)?,
         };
-        let record = EpochRecord { seconds: watch.elapsed_seconds() - began, ..record };
+        let record = EpochRecord {
+            seconds: watch.elapsed_seconds() - began,
+            ..record
+        };
         state.history.push(record.clone())?;
         keep(state)?;
         watch.epoch_ends(&record, state.best_epoch() == Some(epoch));
@@ -94,7 +97,13 @@ fn train_one_epoch(
     let loader = &material.loader;
     let schedule = schedule_of(config, loader.n_batches() as u64);
     let began = watch.elapsed_seconds();
-    watch.stage_begins(Stage::Training { epoch, n_epochs: config.epochs }, loader.cohort().len());
+    watch.stage_begins(
+        Stage::Training {
+            epoch,
+            n_epochs: config.epochs,
+        },
+        loader.cohort().len(),
+    );
     let mut seen = Seen::default();
     let mut learning_rate = 0.0;
     for (place, batch) in loader.epoch(epoch).enumerate() {
@@ -106,35 +115,54 @@ fn train_one_epoch(
         let number = state.n_batches;
         state.n_batches += 1;
         learning_rate = schedule.learning_rate(number);
-        let outcome = step(state, &batch, material.pos_weights, config.seed, learning_rate)?;
+        let outcome = step(
+            state,
+            &batch,
+            material.pos_weights,
+            config.seed,
+            learning_rate,
+        )?;
         match outcome {
             Step::Taken { loss, logits } => {
                 seen.add(loss, logits, &batch.places);
                 let n_radiographs = seen.places.len();
-                watch.batch_ends(&BatchProgress { n_radiographs, loss });
+                watch.batch_ends(&BatchProgress {
+                    n_radiographs,
+                    loss,
+                });
             }
             Step::NotFinite(what) => {
                 let images = loader.image_names(&batch.places);
-                let error = TrainError::NonFinite { what, epoch, batch: place + 1, images };
+                let error = TrainError::NonFinite {
+                    what,
+                    epoch,
+                    batch: place + 1,
+                    images,
+                };
                 state.skip_or_stop(config.non_finite, error, watch)?;
             }
         }
     }
     watch.stage_ends();
     let seconds = watch.elapsed_seconds() - began;
-    let images_per_second =
-        if seconds > 0.0 { seen.places.len() as f64 / seconds } else { 0.0 };
+    let images_per_second = if seconds > 0.0 {
+        seen.places.len() as f64 / seconds
+    } else {
+        0.0
+    };
     let summary = seen.summary(loader.cohort())?;
-    Ok(Some(TrainingPass { summary, learning_rate, seconds, images_per_second }))
+    Ok(Some(TrainingPass {
+        summary,
+        learning_rate,
+        seconds,
+        images_per_second,
+    }))
 }
 
 /// What became of a batch.
 enum Step {
     /// The weights moved.
-    Taken {
-        loss: f64,
-        logits: Vec<f32>,
-    },
+    Taken { loss: f64, logits: Vec<f32> },
     /// They did not, because this is not a finite number.
     NotFinite(&'static str),
 }
@@ -147,7 +175,10 @@ fn step(
     seed: u64,
     learning_rate: f64,
 ) -> Result<Step, TrainError> {
-    let mode = Mode::Train { seed, step: state.n_batches };
+    let mode = Mode::Train {
+        seed,
+        step: state.n_batches,
+    };
     let logits = state.network.forward(&batch.images, mode)?; // [B, K]
     let values = logits.detach().flatten_all()?.to_vec1::<f32>()?;
     if !values.iter().all(|value| value.is_finite()) {
@@ -163,7 +194,10 @@ fn step(
         return Ok(Step::NotFinite("gradient"));
     }
     state.optimizer.step(&gradients, learning_rate)?;
-    Ok(Step::Taken { loss: loss_value, logits: values })
+    Ok(Step::Taken {
+        loss: loss_value,
+        logits: values,
+    })
 }
 
 /// The loss and the logits of the batches so far.
@@ -189,37 +223,65 @@ impl Seen {
         let loss = self.weighted_loss / self.places.len() as f64;
         let logits = Logits::from_f32(&self.logits, cohort.findings().len())?;
         let truths = truths_of(cohort, &self.places)?;
-        Ok(PassSummary::measure(loss, &Scores::Logits(logits), &truths)?)
+        Ok(PassSummary::measure(
+            loss,
+            &Scores::Logits(logits),
+            &truths,
+        )?)
     }
 }
 
 /// An honest pass over valid: evaluation mode, no augmentation.
-fn measure_valid(network: &Network, material: &Material<'_>) -> Result<PassSummary, TrainError> {
+fn measure_valid(
+    network: &Network,
+    material: &Material<'_>,
+    epoch: u64,
+) -> Result<PassSummary, TrainError> {
     let places: Vec<usize> = (0..material.valid.len()).collect();
-    measure(network, material, material.valid, material.valid_pixels, &places)
+    measure(
+        network,
+        material,
+        (material.valid, material.valid_pixels),
+        &places,
+        epoch,
+    )
 }
 
 /// The same over as many radiographs of train as valid has, evenly picked, so that the two figures
 /// can be compared.
-fn measure_train(network: &Network, material: &Material<'_>) -> Result<PassSummary, TrainError> {
+fn measure_train(
+    network: &Network,
+    material: &Material<'_>,
+    epoch: u64,
+) -> Result<PassSummary, TrainError> {
     let (cohort, pixels) = (material.loader.cohort(), material.loader.pixels());
     let n = material.valid.len().clamp(1, cohort.len());
     let places: Vec<usize> = (0..n).map(|place| place * cohort.len() / n).collect();
-    measure(network, material, cohort, pixels, &places)
+    measure(network, material, (cohort, pixels), &places, epoch)
 }
 
 fn measure(
     network: &Network,
     material: &Material<'_>,
-    cohort: &Cohort,
-    pixels: &PixelCache,
+    (cohort, pixels): (&Cohort, &PixelCache),
     places: &[usize],
+    epoch: u64,
 ) -> Result<PassSummary, TrainError> {
     let images: Vec<&Pixels> = places.iter().map(|&place| pixels.get(place)).collect();
-    let logits = Predictor::new(network, material.preprocess)?.logits_of(&images)?;
+    let logits = match Predictor::new(network, material.preprocess)?.logits_of(&images) {
+        Err(InferError::Metric(MetricFault::NotFinite { row, .. })) => {
+            let image = cohort.radiographs()[places[row]].image.to_string();
+            return Err(TrainError::NonFiniteLogit { epoch, image });
+        }
+        logits => logits?,
+    };
     let loss = loss_of(&logits, cohort, places, material.pos_weights)?;
     let truths = truths_of(cohort, places)?;
-    Ok(PassSummary::measure(loss, &Scores::Logits(logits), &truths)?)
+    Ok(PassSummary::measure(
+        loss,
+        &Scores::Logits(logits),
+        &truths,
+    )?)
 }
 
 /// The loss of finished logits, with the same weights as in training.
@@ -239,7 +301,12 @@ fn loss_of(
 /// The learning rates of a run of `n_batches` batches an epoch.
 fn schedule_of(config: &RunConfig, n_batches: u64) -> Schedule {
     let n_warmup_steps = (config.warmup_epochs * n_batches as f64).round() as u64;
-    Schedule::new(config.schedule, config.learning_rate, n_warmup_steps, config.epochs * n_batches)
+    Schedule::new(
+        config.schedule,
+        config.learning_rate,
+        n_warmup_steps,
+        config.epochs * n_batches,
+    )
 }
 
 impl TrainState {

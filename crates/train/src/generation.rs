@@ -48,7 +48,9 @@ pub(crate) fn save(folder: &Path, step: u64, files: &Files) -> io::Result<PathBu
         cxr_durable::write_synced(&temporary.join(file), |w| w.write_all(bytes))?;
     }
     let manifest = manifest_of(files);
-    cxr_durable::write_synced(&temporary.join(MANIFEST), |w| w.write_all(manifest.as_bytes()))?;
+    cxr_durable::write_synced(&temporary.join(MANIFEST), |w| {
+        w.write_all(manifest.as_bytes())
+    })?;
     cxr_durable::sync_folder(&temporary)?;
     // A run that went back to an older generation writes this step a second time.
     remove_if_there(&complete)?;
@@ -71,7 +73,13 @@ pub(crate) fn load(folder: &Path) -> io::Result<Loaded> {
     let mut passed_over = Vec::new();
     for step in steps {
         match read_checked(&folder.join(folder_name(step))) {
-            Ok(files) => return Ok(Loaded { step, files, passed_over }),
+            Ok(files) => {
+                return Ok(Loaded {
+                    step,
+                    files,
+                    passed_over,
+                });
+            }
             Err(error) => passed_over.push(format!("{}: {error}", folder_name(step))),
         }
     }
@@ -80,7 +88,10 @@ pub(crate) fn load(folder: &Path) -> io::Result<Loaded> {
     } else {
         passed_over.join("; ")
     };
-    Err(io::Error::new(io::ErrorKind::InvalidData, format!("{}: {reasons}", folder.display())))
+    Err(io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("{}: {reasons}", folder.display()),
+    ))
 }
 
 fn folder_name(step: u64) -> String {
@@ -92,7 +103,10 @@ fn manifest_of(files: &Files) -> String {
         format!("{} {} {name}\n", blake3::hash(bytes).to_hex(), bytes.len())
     };
     let body: String = files.iter().map(line).collect();
-    format!("{body}{} MANIFEST\n", blake3::hash(body.as_bytes()).to_hex())
+    format!(
+        "{body}{} MANIFEST\n",
+        blake3::hash(body.as_bytes()).to_hex()
+    )
 }
 
 fn read_checked(folder: &Path) -> io::Result<Files> {
@@ -117,13 +131,19 @@ fn steps_in(folder: &Path) -> io::Result<Vec<u64>> {
     let mut steps = Vec::new();
     for entry in fs::read_dir(folder)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        steps.extend(name.strip_prefix("step-").and_then(|digits| digits.parse::<u64>().ok()));
+        steps.extend(
+            name.strip_prefix("step-")
+                .and_then(|digits| digits.parse::<u64>().ok()),
+        );
     }
     Ok(steps)
 }
 
 fn remove_old(folder: &Path, newest: u64) -> io::Result<()> {
-    let mut older: Vec<u64> = steps_in(folder)?.into_iter().filter(|&s| s <= newest).collect();
+    let mut older: Vec<u64> = steps_in(folder)?
+        .into_iter()
+        .filter(|&s| s <= newest)
+        .collect();
     older.sort_unstable_by(|a, b| b.cmp(a));
     for step in older.into_iter().skip(N_KEPT) {
         fs::remove_dir_all(folder.join(folder_name(step)))?;
@@ -173,7 +193,11 @@ mod tests {
         std::fs::write(&path, "weights 3").expect("damaged");
         let loaded = load(folder.path()).expect("the older one");
         assert_eq!(loaded.step, 1);
-        assert!(loaded.passed_over[0].contains("step-0000002"), "{:?}", loaded.passed_over);
+        assert!(
+            loaded.passed_over[0].contains("step-0000002"),
+            "{:?}",
+            loaded.passed_over
+        );
     }
 
     #[test]

@@ -18,7 +18,10 @@ pub const PRESETS: [(&str, &str); 4] = [
     ("default", ""),
     ("phantom", include_str!("../presets/phantom.toml")),
     ("seed-cnn", include_str!("../presets/seed-cnn.toml")),
-    ("seed-resnet18", include_str!("../presets/seed-resnet18.toml")),
+    (
+        "seed-resnet18",
+        include_str!("../presets/seed-resnet18.toml"),
+    ),
 ];
 
 /// Who set a value.
@@ -68,7 +71,12 @@ pub struct ConfigFault {
 
 impl ConfigFault {
     /// A value that its key does not take.
-    pub(crate) fn refused(key: &str, message: impl Into<String>, found: impl fmt::Display, advice: &str) -> Self {
+    pub(crate) fn refused(
+        key: &str,
+        message: impl Into<String>,
+        found: impl fmt::Display,
+        advice: &str,
+    ) -> Self {
         Self {
             message: message.into(),
             key: Some(key.to_owned()),
@@ -122,14 +130,20 @@ pub struct ConfigFaults {
 }
 
 fn count(n: usize) -> String {
-    if n == 1 { "one fault".to_owned() } else { format!("{n} faults") }
+    if n == 1 {
+        "one fault".to_owned()
+    } else {
+        format!("{n} faults")
+    }
 }
 
 impl ConfigFaults {
     /// A single fault.
     #[must_use]
     pub fn one(fault: ConfigFault) -> Self {
-        Self { faults: vec![fault] }
+        Self {
+            faults: vec![fault],
+        }
     }
 
     /// How many there are.
@@ -177,13 +191,19 @@ impl Layers {
         };
         layers.defaults = layers.flat_layer(DEFAULTS, &Origin::Default);
         let defaults = layers.defaults.clone();
-        layers.values.extend(defaults.into_iter().map(|(key, v)| (key, (v, Origin::Default))));
+        layers.values.extend(
+            defaults
+                .into_iter()
+                .map(|(key, v)| (key, (v, Origin::Default))),
+        );
         match PRESETS.iter().find(|(name, _)| *name == preset) {
             Some((name, text)) => layers.add(text, &Origin::Preset((*name).to_owned())),
             None => layers.unknown_preset(preset),
         }
         let name = Value::String(preset.to_owned());
-        layers.values.insert("name".into(), (name, Origin::Preset(preset.to_owned())));
+        layers
+            .values
+            .insert("name".into(), (name, Origin::Preset(preset.to_owned())));
         layers
     }
 
@@ -220,7 +240,9 @@ impl Layers {
             return;
         };
         let text = text.trim();
-        let value = text.parse().unwrap_or_else(|_| Value::String(text.to_owned()));
+        let value = text
+            .parse()
+            .unwrap_or_else(|_| Value::String(text.to_owned()));
         self.put(key.trim(), value, origin);
     }
 
@@ -257,7 +279,10 @@ impl Layers {
                 self.faults.push(ConfigFault {
                     message: format!("not valid TOML: {}", error.message()),
                     key: None,
-                    found: error.span().and_then(|s| text.get(s)).map(|t| format!("{t:?}")),
+                    found: error
+                        .span()
+                        .and_then(|s| text.get(s))
+                        .map(|t| format!("{t:?}")),
                     origin: Some(origin.clone()),
                     advice: Some("`cxr config --defaults` prints a valid file".into()),
                     fault_code: "T006",
@@ -273,8 +298,11 @@ impl Layers {
     /// Every fault of every layer: unknown keys, wrong types, values out of range.
     pub fn resolve(self) -> Result<ResolvedConfig, ConfigFaults> {
         let mut faults = self.faults;
-        let origins: BTreeMap<String, Origin> =
-            self.values.iter().map(|(key, (_, origin))| (key.clone(), origin.clone())).collect();
+        let origins: BTreeMap<String, Origin> = self
+            .values
+            .iter()
+            .map(|(key, (_, origin))| (key.clone(), origin.clone()))
+            .collect();
         let mut sound = self.defaults.clone();
         for (key, (value, _)) in &self.values {
             let mut alone = self.defaults.clone();
@@ -288,17 +316,29 @@ impl Layers {
                     key: Some(key.clone()),
                     found: Some(value.to_string()),
                     origin: None,
-                    advice: self.defaults.get(key).map(|d| format!("the default is {d}")),
+                    advice: self
+                        .defaults
+                        .get(key)
+                        .map(|d| format!("the default is {d}")),
                     fault_code: "T002",
                 }),
             }
         }
         let config = read(&sound).map_err(|message| {
-            ConfigFaults::one(ConfigFault::refused("", message, "", "the defaults are damaged"))
+            ConfigFaults::one(ConfigFault::refused(
+                "",
+                message,
+                "",
+                "the defaults are damaged",
+            ))
         })?;
         faults.extend(config.faults());
         if faults.is_empty() {
-            return Ok(ResolvedConfig { config, preset: self.preset, origins });
+            return Ok(ResolvedConfig {
+                config,
+                preset: self.preset,
+                origins,
+            });
         }
         for fault in &mut faults {
             let known = fault.key.as_ref().and_then(|key| origins.get(key));
@@ -353,18 +393,28 @@ pub fn schema() -> Result<String, ConfigFaults> {
     text.extend(columns.iter().map(|(name, _)| format!("{name:<16}")));
     for (key, value) in columns.first().map(|(_, flat)| flat).into_iter().flatten() {
         text.push_str(&format!("\n{key:<26}{:<9}", value.type_str()));
-        text.extend(columns.iter().map(|(_, flat)| format!("{:<16}", flat[key].to_string())));
+        text.extend(
+            columns
+                .iter()
+                .map(|(_, flat)| format!("{:<16}", flat[key].to_string())),
+        );
     }
     Ok(text)
 }
 
 fn read(flat: &BTreeMap<String, Value>) -> Result<RunConfig, String> {
-    nested(flat).try_into().map_err(|error: toml::de::Error| error.message().trim().to_owned())
+    nested(flat)
+        .try_into()
+        .map_err(|error: toml::de::Error| error.message().trim().to_owned())
 }
 
 fn flatten(prefix: &str, table: Table, flat: &mut BTreeMap<String, Value>) {
     for (key, value) in table {
-        let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+        let key = if prefix.is_empty() {
+            key
+        } else {
+            format!("{prefix}.{key}")
+        };
         match value {
             Value::Table(inner) => flatten(&key, inner, flat),
             value => {
@@ -382,7 +432,9 @@ fn nested(flat: &BTreeMap<String, Value>) -> Table {
                 table.insert(key.clone(), value.clone());
             }
             Some((section, name)) => {
-                let inner = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+                let inner = table
+                    .entry(section)
+                    .or_insert_with(|| Value::Table(Table::new()));
                 if let Value::Table(inner) = inner {
                     inner.insert(name.to_owned(), value.clone());
                 }
@@ -405,9 +457,14 @@ fn as_type_of(default: &Value, value: Value) -> Value {
 
 /// "did you mean …" where a name is near, else all the names.
 fn advice(intro: &str, word: &str, names: &[&str]) -> String {
-    let nearest = names.iter().map(|name| (strsim::damerau_levenshtein(word, name), name)).min();
+    let nearest = names
+        .iter()
+        .map(|name| (strsim::damerau_levenshtein(word, name), name))
+        .min();
     match nearest {
-        Some((distance, name)) if distance <= 2 + word.len() / 4 => format!("did you mean `{name}`?"),
+        Some((distance, name)) if distance <= 2 + word.len() / 4 => {
+            format!("did you mean `{name}`?")
+        }
         _ => format!("{intro} {}", names.join(", ")),
     }
 }
@@ -427,15 +484,27 @@ mod tests {
     #[test]
     fn later_layers_win_and_each_value_keeps_its_origin() {
         let mut layers = Layers::new("seed-cnn");
-        layers.add("epochs = 7\n[augment]\nmax_degrees = 3\n", &Origin::File("my.toml".into()));
+        layers.add(
+            "epochs = 7\n[augment]\nmax_degrees = 3\n",
+            &Origin::File("my.toml".into()),
+        );
         layers.set("epochs=2", &Origin::CommandLine);
         let resolved = layers.resolve().expect("sound");
         assert_eq!(resolved.config.epochs, 2);
-        assert_eq!(resolved.config.augment.max_degrees.to_bits(), 3.0_f64.to_bits());
+        assert_eq!(
+            resolved.config.augment.max_degrees.to_bits(),
+            3.0_f64.to_bits()
+        );
         let text = resolved.to_toml();
         assert!(text.contains("epochs = 2  # cli"), "{text}");
-        assert!(text.contains("max_degrees = 3.0  # file (my.toml)"), "{text}");
-        assert!(text.contains("batch_size = 64  # default (preset seed-cnn)"), "{text}");
+        assert!(
+            text.contains("max_degrees = 3.0  # file (my.toml)"),
+            "{text}"
+        );
+        assert!(
+            text.contains("batch_size = 64  # default (preset seed-cnn)"),
+            "{text}"
+        );
         assert!(text.contains("seed = 1  # default\n"), "{text}");
     }
 
@@ -472,6 +541,9 @@ mod tests {
     #[test]
     fn an_unknown_preset_names_the_nearest() {
         let faults = Layers::new("seed-resnet").resolve().expect_err("unknown");
-        assert_eq!(faults.faults()[0].help().as_deref(), Some("did you mean `seed-resnet18`?"));
+        assert_eq!(
+            faults.faults()[0].help().as_deref(),
+            Some("did you mean `seed-resnet18`?")
+        );
     }
 }

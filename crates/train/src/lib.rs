@@ -41,7 +41,9 @@ pub use config::{
     PhantomConfig, RunConfig, ThresholdConfig,
 };
 pub use fit::{Fitted, Material, fit};
-pub use layers::{ConfigFault, ConfigFaults, DEFAULTS, Layers, Origin, PRESETS, ResolvedConfig, schema};
+pub use layers::{
+    ConfigFault, ConfigFaults, DEFAULTS, Layers, Origin, PRESETS, ResolvedConfig, schema,
+};
 pub use loader::{Batch, Loader};
 pub use optimizer::{Adam, OptimizerKind};
 pub use pictures::{Pictured, SkippedImage, load_pictures};

@@ -42,7 +42,13 @@ impl<'a> Loader<'a> {
         batch_size: usize,
         seed: u64,
     ) -> Self {
-        Self { cohort, pixels, transform, batch_size: batch_size.max(1), seed }
+        Self {
+            cohort,
+            pixels,
+            transform,
+            batch_size: batch_size.max(1),
+            seed,
+        }
     }
 
     /// The radiographs, in the order that places count.
@@ -60,7 +66,10 @@ impl<'a> Loader<'a> {
     /// The names of some radiographs' images.
     #[must_use]
     pub fn image_names(&self, places: &[usize]) -> Vec<String> {
-        places.iter().map(|&place| self.cohort.radiographs()[place].image.to_string()).collect()
+        places
+            .iter()
+            .map(|&place| self.cohort.radiographs()[place].image.to_string())
+            .collect()
     }
 
     /// How many batches an epoch has.
@@ -72,20 +81,29 @@ impl<'a> Loader<'a> {
     /// The radiographs of an epoch, shuffled and cut into batches: a pure function of (seed, epoch).
     #[must_use]
     pub fn order(&self, epoch: u64) -> Vec<Vec<usize>> {
-        let order = Stream::new(self.seed, Purpose::Shuffle, epoch, 0).permutation(self.cohort.len());
-        order.chunks(self.batch_size).map(<[usize]>::to_vec).collect()
+        let order =
+            Stream::new(self.seed, Purpose::Shuffle, epoch, 0).permutation(self.cohort.len());
+        order
+            .chunks(self.batch_size)
+            .map(<[usize]>::to_vec)
+            .collect()
     }
 
     /// The batches of an epoch. Each radiograph's draw depends on (seed, epoch, its place in the
     /// cohort) alone.
     pub fn epoch(&self, epoch: u64) -> impl Iterator<Item = Result<Batch, TrainError>> + use<'a> {
         let loader = *self;
-        self.order(epoch).into_iter().map(move |places| loader.batch(epoch, places))
+        self.order(epoch)
+            .into_iter()
+            .map(move |places| loader.batch(epoch, places))
     }
 
     fn batch(&self, epoch: u64, places: Vec<usize>) -> Result<Batch, TrainError> {
         let draw = |&place: &usize| {
-            (self.pixels.get(place), self.transform.draw(self.seed, epoch, place as u64))
+            (
+                self.pixels.get(place),
+                self.transform.draw(self.seed, epoch, place as u64),
+            )
         };
         let items: Vec<(&Pixels, AffineDraw)> = places.iter().map(draw).collect();
         let spec = self.transform.spec();
@@ -94,6 +112,11 @@ impl<'a> Loader<'a> {
         let shape = (places.len(), 3, spec.height as usize, spec.width as usize);
         let images = Tensor::from_vec(images, shape, &Device::Cpu)?; // [B, 3, H, W]
         let (targets, mask) = targets_of(self.cohort, &places)?; // [B, K] each
-        Ok(Batch { images, targets, mask, places })
+        Ok(Batch {
+            images,
+            targets,
+            mask,
+            places,
+        })
     }
 }

@@ -46,12 +46,23 @@ impl Adam {
             OptimizerKind::Adam => WeightDecay::Coupled(weight_decay),
             OptimizerKind::Adamw => WeightDecay::Decoupled(weight_decay),
         };
-        let settings = AdamParameters { weight_decay, ..AdamParameters::default() };
+        let settings = AdamParameters {
+            weight_decay,
+            ..AdamParameters::default()
+        };
         let slot = |(name, parameter): (String, Var)| {
             let moments = AdamMoments::zeros(parameter.elem_count());
-            Slot { name, parameter, moments }
+            Slot {
+                name,
+                parameter,
+                moments,
+            }
         };
-        Self { settings, slots: parameters.into_iter().map(slot).collect(), n_steps: 0 }
+        Self {
+            settings,
+            slots: parameters.into_iter().map(slot).collect(),
+            n_steps: 0,
+        }
     }
 
     /// How many steps were taken.
@@ -78,10 +89,19 @@ impl Adam {
     /// A gradient is missing.
     pub fn step(&mut self, gradients: &GradStore, learning_rate: f64) -> Result<(), TrainError> {
         self.n_steps += 1;
-        let settings = AdamParameters { learning_rate, ..self.settings };
+        let settings = AdamParameters {
+            learning_rate,
+            ..self.settings
+        };
         for slot in &mut self.slots {
             let gradient = slot.gradient(gradients)?;
-            adam_step(&slot.parameter, gradient, &mut slot.moments, self.n_steps, &settings)?;
+            adam_step(
+                &slot.parameter,
+                gradient,
+                &mut slot.moments,
+                self.n_steps,
+                &settings,
+            )?;
         }
         Ok(())
     }
@@ -92,8 +112,16 @@ impl Adam {
     /// candle cannot make a tensor.
     pub fn tensors(&self) -> Result<BTreeMap<String, Tensor>, TrainError> {
         let mut tensors = BTreeMap::new();
-        for Slot { name, parameter, moments } in &self.slots {
-            let pairs = [("mean", &moments.mean), ("mean_square", &moments.mean_square)];
+        for Slot {
+            name,
+            parameter,
+            moments,
+        } in &self.slots
+        {
+            let pairs = [
+                ("mean", &moments.mean),
+                ("mean_square", &moments.mean_square),
+            ];
             for (prefix, values) in pairs {
                 let tensor = Tensor::from_slice(values, parameter.shape(), &Device::Cpu)?;
                 tensors.insert(format!("{prefix}.{name}"), tensor);
@@ -125,7 +153,9 @@ impl Slot {
     fn gradient<'a>(&self, gradients: &'a GradStore) -> Result<&'a Tensor, TrainError> {
         gradients
             .get(&self.parameter)
-            .ok_or_else(|| TrainError::NoGradient { name: self.name.clone() })
+            .ok_or_else(|| TrainError::NoGradient {
+                name: self.name.clone(),
+            })
     }
 
     fn saved_moments(&self, tensors: &BTreeMap<String, Tensor>) -> Result<AdamMoments, TrainError> {
@@ -137,7 +167,10 @@ impl Slot {
                 .ok_or(TrainError::OptimizerState { name })?;
             Ok(tensor.flatten_all()?.to_vec1()?)
         };
-        Ok(AdamMoments { mean: read("mean")?, mean_square: read("mean_square")? })
+        Ok(AdamMoments {
+            mean: read("mean")?,
+            mean_square: read("mean_square")?,
+        })
     }
 }
 

@@ -79,15 +79,30 @@ pub fn load_pictures(
     if !bad.is_empty() {
         return Err(TrainError::Images(bad));
     }
-    let warnings =
-        caches.iter().flat_map(PixelCache::warnings).map(ToString::to_string).collect();
+    let warnings = caches
+        .iter()
+        .flat_map(PixelCache::warnings)
+        .map(ToString::to_string)
+        .collect();
     let (mut cohorts, mut caches) = (cohorts.into_iter(), caches.into_iter());
-    let mut next = |split| cohorts.next().zip(caches.next()).ok_or(TrainError::EmptySplit { split });
+    let mut next = |split| {
+        cohorts
+            .next()
+            .zip(caches.next())
+            .ok_or(TrainError::EmptySplit { split })
+    };
     let (train_cohort, train) = next("train")?;
     let (valid_cohort, valid) = next("valid")?;
     let (test_cohort, test) = next("test").ok().unzip();
     let splits = Splits::new(train_cohort, valid_cohort, test_cohort)?;
-    Ok(Pictured { splits, train, valid, test, skipped, warnings })
+    Ok(Pictured {
+        splits,
+        train,
+        valid,
+        test,
+        skipped,
+        warnings,
+    })
 }
 
 fn build(
@@ -97,7 +112,11 @@ fn build(
     spec: &Preprocess,
     watch: &dyn Watch,
 ) -> Result<PixelCache, Vec<ImageFault>> {
-    let names: Vec<&str> = cohort.radiographs().iter().map(|r| r.image.as_str()).collect();
+    let names: Vec<&str> = cohort
+        .radiographs()
+        .iter()
+        .map(|r| r.image.as_str())
+        .collect();
     watch.stage_begins(Stage::Decoding(split), names.len());
     let furthest = Mutex::new(0);
     let cache = PixelCache::build(folder, &names, spec, &|done| {

@@ -31,6 +31,8 @@ pub const BEST: &str = "weights/best.safetensors";
 /// The weights of the last epoch.
 pub const LAST: &str = "weights/last.safetensors";
 const GENERATIONS: &str = "weights";
+/// The images of the batch that a run stopped at.
+const NON_FINITE: &str = "data/non_finite.txt";
 
 /// What a run is to do.
 #[derive(Clone, Debug)]
@@ -115,18 +117,29 @@ pub fn run(
     } else {
         write_beginning(request, folder, &prepared)?;
     }
-    let weights: Vec<f32> = prepared.pos_weights.weights.iter().map(|&w| w as f32).collect();
+    let weights: Vec<f32> = prepared
+        .pos_weights
+        .weights
+        .iter()
+        .map(|&w| w as f32)
+        .collect();
     let pos_weights = Tensor::from_vec(weights, prepared.findings.len(), &Device::Cpu)?; // [K]
     let material = material(config, &prepared, &pos_weights);
     let fitted = fit(&mut state, &material, config, watch, |state| {
         keep(state, config, folder, &prepared)
-    })?;
+    });
+    if let Err(TrainError::NonFinite { images, .. }) = &fitted {
+        folder.write(NON_FINITE, (images.join("\n") + "\n").as_bytes())?;
+    }
+    let fitted = fitted?;
     let outcome = RunOutcome {
         fitted,
         n_parameters: state.network.n_trainable_parameters(),
         history: state.history.clone(),
         leakage: prepared.leakage.clone(),
-        splits: named(&prepared.pictured.splits).map(SplitSummary::of).collect(),
+        splits: named(&prepared.pictured.splits)
+            .map(SplitSummary::of)
+            .collect(),
         best_epoch: state.best_epoch(),
         weight_digest: None,
         valid: None,
@@ -153,7 +166,11 @@ impl SplitSummary {
 fn prepare(config: &RunConfig, tables: &Tables, watch: &dyn Watch) -> Result<Prepared, TrainError> {
     let preprocess = config.preprocess();
     let transform = TrainTransform::new(preprocess.clone(), config.affine_ranges())?;
-    let ReadSplits { splits, leakage, mut warnings } = read_splits(tables, config)?;
+    let ReadSplits {
+        splits,
+        leakage,
+        mut warnings,
+    } = read_splits(tables, config)?;
     let images = ImageFolder::open(&tables.images)?;
     let policy = config.data.bad_images;
     let pictured = load_pictures(splits, &images, &preprocess, policy, watch)?;
@@ -191,7 +208,11 @@ fn fresh_state(config: &RunConfig, prepared: &Prepared) -> Result<TrainState, Tr
     }
     network.freeze(&config.freeze)?;
     let optimizer = Adam::new(config.optimizer, config.weight_decay, network.parameters());
-    Ok(TrainState::new(network, optimizer, prepared.findings.clone()))
+    Ok(TrainState::new(
+        network,
+        optimizer,
+        prepared.findings.clone(),
+    ))
 }
 
 /// Takes the weights of a checkpoint; where its findings are others, all but its head.
@@ -215,10 +236,21 @@ fn material<'a>(
     prepared: &'a Prepared,
     pos_weights: &'a Tensor,
 ) -> Material<'a> {
-    let Pictured { splits, train, valid, .. } = &prepared.pictured;
+    let Pictured {
+        splits,
+        train,
+        valid,
+        ..
+    } = &prepared.pictured;
     let batch_size = config.batch_size;
     Material {
-        loader: Loader::new(splits.train(), train, &prepared.transform, batch_size, config.seed),
+        loader: Loader::new(
+            splits.train(),
+            train,
+            &prepared.transform,
+            batch_size,
+            config.seed,
+        ),
         valid: splits.valid(),
         valid_pixels: valid,
         preprocess: &prepared.preprocess,
@@ -246,8 +278,16 @@ fn write_beginning(
         cxr_data::write_cohort(cohort, &folder.path(&format!("data/{split}.csv"))?)?;
     }
     folder.draw_classes(&class_table(config, prepared))?;
-    let pos_weights = Tensor::zeros(prepared.findings.len(), candle_core::DType::F32, &Device::Cpu)?;
-    if let Some(batch) = material(config, prepared, &pos_weights).loader.epoch(1).next() {
+    let pos_weights = Tensor::zeros(
+        prepared.findings.len(),
+        candle_core::DType::F32,
+        &Device::Cpu,
+    )?;
+    if let Some(batch) = material(config, prepared, &pos_weights)
+        .loader
+        .epoch(1)
+        .next()
+    {
         folder.draw_first_batch(&tiles(&batch?, &prepared.preprocess)?)?;
     }
     let splits = named(&prepared.pictured.splits).map(|(split, cohort)| (split, cohort.len()));
@@ -261,14 +301,20 @@ fn write_beginning(
 
 fn class_table(config: &RunConfig, prepared: &Prepared) -> ClassTable {
     let splits: Vec<_> = named(&prepared.pictured.splits).collect();
-    let prevalences: Vec<_> = splits.iter().map(|(_, cohort)| cohort.prevalence()).collect();
+    let prevalences: Vec<_> = splits
+        .iter()
+        .map(|(_, cohort)| cohort.prevalence())
+        .collect();
     let size = |(name, cohort): &(&str, &Cohort)| SplitSize {
         name: (*name).to_owned(),
         radiographs: cohort.len() as u64,
     };
     let counts = |(place, name): (usize, &String)| FindingCounts {
         name: name.clone(),
-        positives: prevalences.iter().map(|p| p.findings[place].positives as u64).collect(),
+        positives: prevalences
+            .iter()
+            .map(|p| p.findings[place].positives as u64)
+            .collect(),
         pos_weight: prepared.pos_weights.weights.get(place).copied(),
     };
     ClassTable {
@@ -282,13 +328,20 @@ fn class_table(config: &RunConfig, prepared: &Prepared) -> ClassTable {
 /// The first channel of each image of a batch, back from normalised numbers to grey values.
 fn tiles(batch: &Batch, preprocess: &Preprocess) -> Result<Vec<Tile>, TrainError> {
     let (n, _, height, width) = batch.images.dims4()?;
-    let values = batch.images.narrow(1, 0, 1)?.flatten_all()?.to_vec1::<f32>()?; // [B, H, W]
+    let values = batch
+        .images
+        .narrow(1, 0, 1)?
+        .flatten_all()?
+        .to_vec1::<f32>()?; // [B, H, W]
     let (mean, std) = (preprocess.mean[0], preprocess.std[0]);
     let grey = |&value: &f32| ((value * std + mean) * 255.0).round().clamp(0.0, 255.0) as u8;
     let tile = |place: usize| Tile {
         width,
         height,
-        pixels: values[place * height * width..][..height * width].iter().map(grey).collect(),
+        pixels: values[place * height * width..][..height * width]
+            .iter()
+            .map(grey)
+            .collect(),
     };
     Ok((0..n).map(tile).collect())
 }
@@ -300,7 +353,9 @@ fn keep(
     folder: &RunFolder,
     prepared: &Prepared,
 ) -> Result<(), TrainError> {
-    let Some(record) = state.history.last() else { return Ok(()) };
+    let Some(record) = state.history.last() else {
+        return Ok(());
+    };
     let epoch = record.epoch;
     folder.append_epoch(&state.history)?;
     folder.append_event(
@@ -317,7 +372,10 @@ fn keep(
     if state.best_epoch() == Some(epoch) {
         Checkpoint::of(&state.network, header.clone())?.save(&folder.path(BEST)?)?;
     }
-    folder.append_event(EventKind::Checkpoint, &json!({ "epoch": epoch, "step": state.n_batches }))?;
+    folder.append_event(
+        EventKind::Checkpoint,
+        &json!({ "epoch": epoch, "step": state.n_batches }),
+    )?;
     let logs = folder.sync_logs()?;
     let files = state.to_files(header, &prepared.fingerprints, logs)?;
     let n_bytes: usize = files.values().map(Vec::len).sum();
@@ -332,8 +390,10 @@ pub(crate) fn header(
     config: &RunConfig,
     prepared: &Prepared,
 ) -> Result<CheckpointHeader, TrainError> {
-    let preprocess = serde_json::to_value(&prepared.preprocess)
-        .map_err(|error| TrainError::Resume { reason: error.to_string() })?;
+    let preprocess =
+        serde_json::to_value(&prepared.preprocess).map_err(|error| TrainError::Resume {
+            reason: error.to_string(),
+        })?;
     let training = TrainingFacts {
         train_fingerprint: Some(prepared.fingerprints.train.clone()),
         valid_fingerprint: Some(prepared.fingerprints.valid.clone()),

@@ -35,7 +35,12 @@ impl Schedule {
     /// A schedule over `n_steps` steps of which the first `n_warmup_steps` rise.
     #[must_use]
     pub fn new(kind: ScheduleKind, peak: f64, n_warmup_steps: u64, n_steps: u64) -> Self {
-        Self { kind, peak, n_warmup_steps: n_warmup_steps.min(n_steps), n_steps }
+        Self {
+            kind,
+            peak,
+            n_warmup_steps: n_warmup_steps.min(n_steps),
+            n_steps,
+        }
     }
 
     /// The learning rate of the step with this number, counted from 0.
@@ -69,9 +74,19 @@ mod tests {
     fn a_cosine_rises_then_falls_and_ends_at_zero() {
         let schedule = Schedule::new(ScheduleKind::Cosine, 1.0, 4, 24);
         let rates: Vec<f64> = (0..25).map(|step| schedule.learning_rate(step)).collect();
-        assert!(rates[..4].windows(2).all(|pair| pair[0] < pair[1]), "{rates:?}");
-        assert!(rates[4..].windows(2).all(|pair| pair[0] > pair[1]), "{rates:?}");
-        assert!((rates[14] - 0.5).abs() < 1e-12, "half-way down: {}", rates[14]);
+        assert!(
+            rates[..4].windows(2).all(|pair| pair[0] < pair[1]),
+            "{rates:?}"
+        );
+        assert!(
+            rates[4..].windows(2).all(|pair| pair[0] > pair[1]),
+            "{rates:?}"
+        );
+        assert!(
+            (rates[14] - 0.5).abs() < 1e-12,
+            "half-way down: {}",
+            rates[14]
+        );
         assert!(rates[24].abs() < 1e-12);
     }
 

@@ -58,7 +58,13 @@ impl TrainState {
     /// A run that has not begun.
     #[must_use]
     pub fn new(network: Network, optimizer: Adam, findings: Vec<String>) -> Self {
-        Self { network, optimizer, history: History::new(findings), n_batches: 0, n_skipped: 0 }
+        Self {
+            network,
+            optimizer,
+            history: History::new(findings),
+            n_batches: 0,
+            n_skipped: 0,
+        }
     }
 
     /// How many epochs are complete.
@@ -70,7 +76,10 @@ impl TrainState {
     /// The epoch with the best macro AUROC on valid; the last one while that is defined for none.
     #[must_use]
     pub fn best_epoch(&self) -> Option<u64> {
-        self.history.best().or(self.history.last()).map(|record| record.epoch)
+        self.history
+            .best()
+            .or(self.history.last())
+            .map(|record| record.epoch)
     }
 
     /// The files of a generation.
@@ -84,8 +93,12 @@ impl TrainState {
         logs: LogLengths,
     ) -> Result<Files, TrainError> {
         let model = Checkpoint::of(&self.network, header)?.to_bytes()?;
-        let optimizer = safetensors::serialize(self.optimizer.tensors()?, None)
-            .map_err(|error| TrainError::Resume { reason: error.to_string() })?;
+        let optimizer =
+            safetensors::serialize(self.optimizer.tensors()?, None).map_err(|error| {
+                TrainError::Resume {
+                    reason: error.to_string(),
+                }
+            })?;
         let counters = Counters {
             n_batches: self.n_batches,
             n_steps: self.optimizer.n_steps(),
@@ -95,8 +108,10 @@ impl TrainState {
             valid_fingerprint: fingerprints.valid.clone(),
             logs,
         };
-        let counters = serde_json::to_vec_pretty(&counters)
-            .map_err(|error| TrainError::Resume { reason: error.to_string() })?;
+        let counters =
+            serde_json::to_vec_pretty(&counters).map_err(|error| TrainError::Resume {
+                reason: error.to_string(),
+            })?;
         let files = [(MODEL, model), (OPTIMIZER, optimizer), (STATE, counters)];
         Ok(files.map(|(name, bytes)| (name.to_owned(), bytes)).into())
     }
@@ -111,23 +126,30 @@ impl TrainState {
         fitted_to: &Fingerprints,
     ) -> Result<LogLengths, TrainError> {
         let file = |name: &str| {
-            let missing = || TrainError::Resume { reason: format!("{name} is missing") };
+            let missing = || TrainError::Resume {
+                reason: format!("{name} is missing"),
+            };
             files.get(name).ok_or_else(missing)
         };
-        let counters: Counters = serde_json::from_slice(file(STATE)?)
-            .map_err(|error| TrainError::Resume { reason: format!("{STATE}: {error}") })?;
+        let counters: Counters =
+            serde_json::from_slice(file(STATE)?).map_err(|error| TrainError::Resume {
+                reason: format!("{STATE}: {error}"),
+            })?;
         let saved = Fingerprints {
             train: counters.train_fingerprint,
             valid: counters.valid_fingerprint,
         };
         if saved != *fitted_to {
             let reason = "train or valid holds other radiographs than when the run began";
-            return Err(TrainError::Resume { reason: reason.to_owned() });
+            return Err(TrainError::Resume {
+                reason: reason.to_owned(),
+            });
         }
         let checkpoint = Checkpoint::from_bytes(file(MODEL)?)?;
         checkpoint.check_findings(counters.history.findings())?;
         self.network.load_tensors(checkpoint.tensors())?;
-        self.optimizer.restore(&read_tensors(file(OPTIMIZER)?)?, counters.n_steps)?;
+        self.optimizer
+            .restore(&read_tensors(file(OPTIMIZER)?)?, counters.n_steps)?;
         self.history = counters.history;
         self.n_batches = counters.n_batches;
         self.n_skipped = counters.n_skipped;

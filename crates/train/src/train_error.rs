@@ -27,6 +27,14 @@ pub enum TrainError {
         /// The images of the batch.
         images: Vec<String>,
     },
+    /// The network gives a number that is not finite for an image of the honest pass.
+    #[error("the network gives no finite logit for an image after epoch {epoch}")]
+    NonFiniteLogit {
+        /// Counted from 1.
+        epoch: u64,
+        /// The image.
+        image: String,
+    },
     /// A parameter took no part in the loss.
     #[error("the parameter `{name}` has no gradient")]
     NoGradient {
@@ -142,6 +150,7 @@ impl TrainError {
     pub fn code(&self) -> &'static str {
         of_the_cause!(self, error => error.code(),
             Self::NonFinite { .. } => "T010",
+            Self::NonFiniteLogit { .. } => "T020",
             Self::NoGradient { .. } => "T011",
             Self::OptimizerState { .. } => "T012",
             Self::Resume { .. } => "T013",
@@ -159,6 +168,7 @@ impl TrainError {
     pub fn location(&self) -> Option<String> {
         of_the_cause!(self, error => error.location(),
             Self::NonFinite { epoch, batch, .. } => Some(format!("epoch {epoch}, batch {batch}")),
+            Self::NonFiniteLogit { image, .. } => Some(image.clone()),
             _ => None,
         )
     }
@@ -179,7 +189,7 @@ impl TrainError {
     #[must_use]
     pub fn help(&self) -> Option<String> {
         let words = of_the_cause!(self, error => return error.help(),
-            Self::NonFinite { .. } => {
+            Self::NonFinite { .. } | Self::NonFiniteLogit { .. } => {
                 "lower learning_rate, or pass such batches over with --set non_finite=skip"
             },
             Self::Resume { .. } | Self::OptimizerState { .. } => {
@@ -198,7 +208,7 @@ impl TrainError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         of_the_cause!(self, error => error.exit_code(),
-            Self::NonFinite { .. } => 5,
+            Self::NonFinite { .. } | Self::NonFiniteLogit { .. } => 5,
             Self::OptimizerState { .. } | Self::Resume { .. } => 6,
             Self::EmptySplit { .. } => 3,
             Self::Tables(tables) => tables.first().map_or(3, TableFaults::exit_code),

@@ -11,7 +11,9 @@ use crate::train_error::TrainError;
 /// # Errors
 /// The radiographs are none.
 pub fn truths_of(cohort: &Cohort, places: &[usize]) -> Result<Truths, TrainError> {
-    let labels = labels_of(cohort, places).map(|label| label.known()).collect();
+    let labels = labels_of(cohort, places)
+        .map(|label| label.known())
+        .collect();
     Ok(Truths::new(labels, cohort.findings().len())?)
 }
 
@@ -23,13 +25,19 @@ pub fn truths_of(cohort: &Cohort, places: &[usize]) -> Result<Truths, TrainError
 pub fn targets_of(cohort: &Cohort, places: &[usize]) -> Result<(Tensor, Tensor), TrainError> {
     let number = |is_so: bool| f32::from(u8::from(is_so));
     let labels = || labels_of(cohort, places);
-    let targets: Vec<f32> = labels().map(|label| number(label == Label::Positive)).collect();
-    let mask: Vec<f32> = labels().map(|label| number(label != Label::Unknown)).collect();
+    let targets: Vec<f32> = labels()
+        .map(|label| number(label == Label::Positive))
+        .collect();
+    let mask: Vec<f32> = labels()
+        .map(|label| number(label != Label::Unknown))
+        .collect();
     let shape = (places.len(), cohort.findings().len());
     let tensor = |values| Tensor::from_vec(values, shape, &Device::Cpu);
     Ok((tensor(targets)?, tensor(mask)?))
 }
 
 fn labels_of<'a>(cohort: &'a Cohort, places: &'a [usize]) -> impl Iterator<Item = Label> + 'a {
-    places.iter().flat_map(|&place| cohort.radiographs()[place].labels.iter().copied())
+    places
+        .iter()
+        .flat_map(|&place| cohort.radiographs()[place].labels.iter().copied())
 }

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{Outcome, read_pth};
 use crate::console::Console;
-use crate::failure::Failure;
+use crate::failure::{Failure, Fault};
 
 /// What a checkpoint without named findings calls its only output, so that it cannot be taken for
 /// a model that answers anything: training replaces its head, evaluation refuses it.
@@ -137,7 +137,13 @@ fn findings(args: &Args) -> Result<Vec<String>, Failure> {
     };
     let findings: Vec<String> = findings.iter().map(|name| name.trim().to_owned()).collect();
     // The same rules as for a table's columns.
-    cxr_data::FindingSet::from_names(&findings)?;
+    // They were typed, so a fault is one of usage and not of data.
+    cxr_data::FindingSet::from_names(&findings).map_err(|error| {
+        Failure::of(Fault {
+            exit_code: 2,
+            ..Fault::from(&error)
+        })
+    })?;
     Ok(findings)
 }
 

@@ -1,14 +1,19 @@
 //! One file a task: an `Args` struct (what can be typed) and `run` (the calls, and what is printed).
 
+pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
+pub(crate) mod explore;
+mod explore_page;
 pub(crate) mod import_weights;
+mod output_tables;
 pub(crate) mod phantom;
 pub(crate) mod predict;
-pub(crate) mod report;
 pub(crate) mod read_pth;
+pub(crate) mod report;
+pub(crate) mod split;
 pub(crate) mod train;
 pub(crate) mod transform;
 

@@ -52,13 +52,23 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
     }
     let ceilings = recipe.draw()?.ceilings();
     let bar = progress_bar(&recipe, console);
-    let files = recipe.ensure(&args.out, &|n| bar.set_position(bar.position().max(n as u64)))?;
+    let files = recipe.ensure(&args.out, &|n| {
+        bar.set_position(bar.position().max(n as u64))
+    })?;
     bar.finish_and_clear();
     if console.wants_json() {
-        console.json(&Drawn { folder: &args.out, drawn: files.drawn, ceilings: &ceilings })?;
+        console.json(&Drawn {
+            folder: &args.out,
+            drawn: files.drawn,
+            ceilings: &ceilings,
+        })?;
     } else {
         console.line(Table(&ceilings));
-        let what = if files.drawn { "drawn into" } else { "already complete in" };
+        let what = if files.drawn {
+            "drawn into"
+        } else {
+            "already complete in"
+        };
         console.line(format_args!("\n{what} {}", args.out.display()));
     }
     Ok(Outcome::Done)
@@ -102,19 +112,28 @@ impl fmt::Display for Table<'_> {
         )?;
         let header = ["train", "valid", "test", "AUROC ≤", "on test", "AP ≤"];
         write!(f, "{:18}", "positives")?;
-        header.iter().try_for_each(|title| write!(f, "  {title:>7}"))?;
+        header
+            .iter()
+            .try_for_each(|title| write!(f, "  {title:>7}"))?;
         for finding in &self.0.findings {
             write!(f, "\n{:18}", finding.name)?;
             for split in Split::ALL {
-                write!(f, "  {:>7}", finding.split(split).map_or(0, |one| one.positives))?;
+                write!(
+                    f,
+                    "  {:>7}",
+                    finding.split(split).map_or(0, |one| one.positives)
+                )?;
             }
             if let Some(test) = finding.split(Split::Test) {
-                let oracle = test.oracle.map_or_else(
-                    || "–".to_owned(),
-                    |oracle| format!("{:.4}", oracle.auroc),
-                );
+                let oracle = test
+                    .oracle
+                    .map_or_else(|| "–".to_owned(), |oracle| format!("{:.4}", oracle.auroc));
                 let ceiling = test.ceiling;
-                write!(f, "  {:>7.4}  {oracle:>7}  {:>7.4}", ceiling.auroc, ceiling.average_precision)?;
+                write!(
+                    f,
+                    "  {:>7.4}  {oracle:>7}  {:>7.4}",
+                    ceiling.auroc, ceiling.average_precision
+                )?;
             }
         }
         Ok(())

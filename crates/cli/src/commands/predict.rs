@@ -49,7 +49,9 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
     let model = LoadedModel::open(&args.checkpoint)?;
     let files = files(&args.images)?;
     let pixels = pixels(&files, &model, console)?;
-    let logits = model.predictor()?.logits_of(&pixels.iter().collect::<Vec<_>>())?;
+    let logits = model
+        .predictor()?
+        .logits_of(&pixels.iter().collect::<Vec<_>>())?;
     let predicted = predicted(&model, &files, Scores::Logits(logits))?;
     if args.json {
         console.json(&predicted)?;
@@ -87,12 +89,18 @@ fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
 }
 
 fn has_image_name(path: &Path) -> bool {
-    let extension = path.extension().map(|extension| extension.to_ascii_lowercase());
+    let extension = path
+        .extension()
+        .map(|extension| extension.to_ascii_lowercase());
     extension.is_some_and(|e| e == "png" || e == "jpg" || e == "jpeg")
 }
 
 /// Decodes and resizes every file, naming all that cannot be read.
-fn pixels(files: &[PathBuf], model: &LoadedModel, console: Console) -> Result<Vec<Pixels>, Failure> {
+fn pixels(
+    files: &[PathBuf],
+    model: &LoadedModel,
+    console: Console,
+) -> Result<Vec<Pixels>, Failure> {
     let prepared: Vec<_> = files
         .par_iter()
         .map(|path| {
@@ -105,7 +113,10 @@ fn pixels(files: &[PathBuf], model: &LoadedModel, console: Console) -> Result<Ve
     for outcome in prepared {
         match outcome {
             Ok(decoded) => {
-                decoded.warnings.iter().for_each(|warning| console.warn(warning));
+                decoded
+                    .warnings
+                    .iter()
+                    .for_each(|warning| console.warn(warning));
                 pixels.push(decoded.pixels);
             }
             Err(fault) => faults.push(Fault::from(&fault)),
@@ -128,9 +139,15 @@ fn predicted(
     let decisions = Decisions::at(&scores, &thresholds)?;
     let probabilities = scores.probabilities();
     let Scores::Logits(logits) = &scores else {
-        return Err(Failure::usage("a network gives logits", "use a checkpoint of this program"));
+        return Err(Failure::usage(
+            "a network gives logits",
+            "use a checkpoint of this program",
+        ));
     };
-    let rows = logits.rows().zip(probabilities.rows()).zip(decisions.rows());
+    let rows = logits
+        .rows()
+        .zip(probabilities.rows())
+        .zip(decisions.rows());
     Ok(files
         .iter()
         .zip(rows)
@@ -164,13 +181,22 @@ fn print_table(predicted: &[Predicted], console: Console) {
     }
 }
 
-fn print_csv(model: &LoadedModel, predicted: &[Predicted], console: Console) -> Result<(), Failure> {
+fn print_csv(
+    model: &LoadedModel,
+    predicted: &[Predicted],
+    console: Console,
+) -> Result<(), Failure> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let bug = |error: &dyn std::error::Error| Failure::bug(error);
     let names = model.findings().iter().map(String::as_str);
-    writer.write_record(std::iter::once("Image").chain(names)).map_err(|e| bug(&e))?;
+    writer
+        .write_record(std::iter::once("Image").chain(names))
+        .map_err(|e| bug(&e))?;
     for image in predicted {
-        let values = image.findings.iter().map(|finding| finding.probability.to_string());
+        let values = image
+            .findings
+            .iter()
+            .map(|finding| finding.probability.to_string());
         let record = std::iter::once(image.image.clone()).chain(values);
         writer.write_record(record).map_err(|e| bug(&e))?;
     }

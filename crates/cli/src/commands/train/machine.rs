@@ -10,9 +10,14 @@ use crate::failure::Failure;
 
 /// Makes rayon use so many threads.
 pub(super) fn use_threads(threads: Option<usize>) -> Result<(), Failure> {
-    let Some(threads) = threads else { return Ok(()) };
+    let Some(threads) = threads else {
+        return Ok(());
+    };
     if threads == 0 {
-        return Err(Failure::usage("0 threads cannot work", "say --threads 1 or more"));
+        return Err(Failure::usage(
+            "0 threads cannot work",
+            "say --threads 1 or more",
+        ));
     }
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
@@ -45,7 +50,9 @@ pub(super) fn record(request: &RunRequest, name: &str) -> RunRecord {
         processor: processor(),
         threads: Some(rayon::current_num_threads()),
         device: Some("cpu".to_owned()),
-        versions: versions.map(|(name, version)| (name.to_owned(), version.to_owned())).into(),
+        versions: versions
+            .map(|(name, version)| (name.to_owned(), version.to_owned()))
+            .into(),
         ..RunRecord::default()
     }
 }
@@ -75,7 +82,10 @@ pub(super) fn complete(
     record.best = outcome.best_epoch.map(|epoch| BestEpoch {
         epoch,
         rule: "highest macro AUROC on valid".to_owned(),
-        value: outcome.history.best().and_then(|best| best.valid.auroc.value),
+        value: outcome
+            .history
+            .best()
+            .and_then(|best| best.valid.auroc.value),
     });
     record.fingerprints = outcome
         .weight_digest

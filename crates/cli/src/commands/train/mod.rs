@@ -222,12 +222,19 @@ fn request(
     let data = &resolved.config.data;
     if !(data.train.is_empty() && data.valid.is_empty()) {
         let tables = Tables::of(&resolved.config)?;
-        return Ok(RunRequest { resolved, tables, ceilings: None });
+        return Ok(RunRequest {
+            resolved,
+            tables,
+            ceilings: None,
+        });
     }
     let recipe = recipe(&resolved.config.phantom)?;
     let faults = recipe.faults();
     if !faults.is_empty() {
-        return Err(Failure::of_many(faults.iter().map(Fault::from).collect(), faults.len()));
+        return Err(Failure::of_many(
+            faults.iter().map(Fault::from).collect(),
+            faults.len(),
+        ));
     }
     let name = format!("phantom-{}-{}-{}", recipe.like, recipe.size, recipe.seed);
     let folder = Path::new(RUNS).join("cohorts").join(format!(
@@ -237,8 +244,15 @@ fn request(
     let folder = std::path::absolute(folder)?;
     let n: usize = recipe.rows.iter().sum();
     let cohort = progress.drawing(n, |report| recipe.ensure(&folder, report))?;
-    let word = if cohort.drawn { "drawn into" } else { "found in" };
-    console.note(format_args!("synthetic cohort: {n} radiographs {word} {}", folder.display()));
+    let word = if cohort.drawn {
+        "drawn into"
+    } else {
+        "found in"
+    };
+    console.note(format_args!(
+        "synthetic cohort: {n} radiographs {word} {}",
+        folder.display()
+    ));
     let ceilings = fs_err::read(&cohort.ceilings)?;
     let tables = Tables {
         train: cohort.train,
@@ -246,7 +260,11 @@ fn request(
         test: Some(cohort.test),
         images: cohort.images,
     };
-    Ok(RunRequest { resolved, tables, ceilings: Some(ceilings) })
+    Ok(RunRequest {
+        resolved,
+        tables,
+        ceilings: Some(ceilings),
+    })
 }
 
 fn recipe(config: &PhantomConfig) -> Result<PhantomRecipe, Failure> {
@@ -269,6 +287,10 @@ fn folder(args: &Args, request: &RunRequest) -> Result<RunFolder, Failure> {
 }
 
 fn ceilings(request: &RunRequest) -> Result<Option<Ceilings>, Failure> {
-    let Some(bytes) = &request.ceilings else { return Ok(None) };
-    serde_json::from_slice(bytes).map(Some).map_err(|error| Failure::bug(&error))
+    let Some(bytes) = &request.ceilings else {
+        return Ok(None);
+    };
+    serde_json::from_slice(bytes)
+        .map(Some)
+        .map_err(|error| Failure::bug(&error))
 }

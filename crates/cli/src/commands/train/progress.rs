@@ -32,7 +32,12 @@ impl Progress {
             signal_hook::flag::register(number, came.clone())?;
             signal_hook::flag::register_usize(number, signal.clone(), number as usize)?;
         }
-        Ok(Self { console, began: Instant::now(), signal, bar: Mutex::new(None) })
+        Ok(Self {
+            console,
+            began: Instant::now(),
+            signal,
+            bar: Mutex::new(None),
+        })
     }
 
     /// 128 + the signal, as a shell counts.
@@ -41,7 +46,11 @@ impl Progress {
     }
 
     /// Shows how far a drawing is.
-    pub(super) fn drawing<R>(&self, n: usize, draw: impl FnOnce(&(dyn Fn(usize) + Sync)) -> R) -> R {
+    pub(super) fn drawing<R>(
+        &self,
+        n: usize,
+        draw: impl FnOnce(&(dyn Fn(usize) + Sync)) -> R,
+    ) -> R {
         self.begin("drawing", n);
         let drawn = draw(&|done| self.stage_reaches(done));
         self.stage_ends();

@@ -30,11 +30,20 @@ pub(super) fn print(outcome: &RunOutcome, ceilings: Option<&Ceilings>, console: 
         "{split}: {} radiographs of {} patients, epoch {}",
         evaluation.rows,
         evaluation.patients,
-        outcome.best_epoch.map_or_else(|| "–".to_owned(), |epoch| epoch.to_string()),
+        outcome
+            .best_epoch
+            .map_or_else(|| "–".to_owned(), |epoch| epoch.to_string()),
     ));
     console.line(format_args!(
         "{:<20} {:>7}  {:>6}  {:<15} {:>7}  {:>5}  {:>5}  {:>5}",
-        "finding", "support", "AUROC", "95 % interval", ceiling_title(ceilings), "AP", "sens.", "spec."
+        "finding",
+        "support",
+        "AUROC",
+        "95 % interval",
+        ceiling_title(ceilings),
+        "AP",
+        "sens.",
+        "spec."
     ));
     for finding in &evaluation.findings {
         console.line(row(finding, ceilings));
