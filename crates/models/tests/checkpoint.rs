@@ -38,7 +38,6 @@ fn header(model: ModelConfig) -> CheckpointHeader {
             ..TrainingFacts::default()
         },
         operating_points: Some(vec![
-            // Seventeen digits: a number that common JSON readers round to its neighbour.
             point(&names[0], Some(-1.098_612_288_668_109_8)),
             point(&names[1], None),
         ]),

@@ -235,7 +235,10 @@ fn write_repaired(
 }
 
 fn print(findings: &Findings, console: Console) {
-    for (name, rows) in &findings.rows {
+    for name in ["train", "valid", "test"] {
+        let Some(rows) = findings.rows.get(name) else {
+            continue;
+        };
         let repaired = findings
             .repaired_rows
             .as_ref()
@@ -253,22 +256,24 @@ fn print(findings: &Findings, console: Console) {
     let (patients, images) = (&findings.shared_patients, &findings.shared_images);
     let ids = |list: &[cxr_data::PatientId]| list.iter().map(ToString::to_string).collect();
     for (what, pair, names) in [
-        ("patients", "train and valid", ids(&patients.train_valid)),
-        ("patients", "train and test", ids(&patients.train_test)),
-        ("patients", "valid and test", ids(&patients.valid_test)),
-        ("images", "train and valid", images.train_valid.clone()),
-        ("images", "train and test", images.train_test.clone()),
-        ("images", "valid and test", images.valid_test.clone()),
+        ("patient", "train and valid", ids(&patients.train_valid)),
+        ("patient", "train and test", ids(&patients.train_test)),
+        ("patient", "valid and test", ids(&patients.valid_test)),
+        ("image", "train and valid", images.train_valid.clone()),
+        ("image", "train and test", images.train_test.clone()),
+        ("image", "valid and test", images.valid_test.clone()),
     ] {
         let names: Vec<String> = names;
         if !names.is_empty() {
-            let list = names.join(" ");
-            console.line(format_args!("{pair} share {} {what}: {list}", names.len()));
+            let (n, list) = (names.len(), names.join(" "));
+            let plural = if n == 1 { "" } else { "s" };
+            console.line(format_args!("{pair} share {n} {what}{plural}: {list}"));
         }
     }
     console.line(match (findings.clean, findings.n_faults) {
         (true, _) => "clean".to_owned(),
         (false, 0) => "leakage: `--repair DIR` writes tables without it".to_owned(),
+        (false, 1) => "1 fault".to_owned(),
         (false, n) => format!("{n} faults"),
     });
 }

@@ -189,3 +189,28 @@ mod exact {
             .transpose()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cxr_stream::{Purpose, Stream};
+
+    use super::*;
+
+    #[test]
+    fn every_threshold_comes_back_with_its_very_bits() {
+        let mut stream = Stream::new(2, Purpose::Test, 0, 0);
+        for _ in 0..2000 {
+            let threshold = stream.normal() * 4.0;
+            let point = SavedOperatingPoint {
+                finding: "Edema".to_owned(),
+                threshold_logit: Some(threshold),
+                rule: "youden".to_owned(),
+                reason: None,
+            };
+            let json = serde_json::to_string(&point).unwrap();
+            let again: SavedOperatingPoint = serde_json::from_str(&json).unwrap();
+            let bits = again.threshold_logit.map(f64::to_bits);
+            assert_eq!(bits, Some(threshold.to_bits()), "{json}");
+        }
+    }
+}
