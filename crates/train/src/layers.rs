@@ -546,4 +546,27 @@ mod tests {
             Some("did you mean `seed-resnet18`?")
         );
     }
+
+    #[test]
+    fn the_seed_presets_are_the_write_ups_settings_to_the_letter() {
+        for (name, model, dropout) in [
+            ("seed-cnn", "xray-cnn", 0.25),
+            ("seed-resnet18", "resnet18", 0.0),
+        ] {
+            let config = Layers::new(name).resolve().expect(name).config;
+            let flat = |text: &str| text.parse::<Table>().expect("TOML");
+            let expected = flat(&format!(
+                "epochs = 25\nbatch_size = 64\nmodel = \"{model}\"\nsize = 320\ndropout = {dropout:?}\n\
+                 optimizer = \"adam\"\nlearning_rate = 0.0001\nweight_decay = 0.0\n\
+                 schedule = \"constant\"\npos_weight = \"sqrt\"\n\
+                 augment = {{ flip_probability = 0.5, max_degrees = 20.0, max_translate = 0.2, \
+                 min_scale = 0.8, max_scale = 1.2, max_shear_degrees = 20.0 }}\n\
+                 threshold = {{ rule = \"0.5\" }}\n"
+            ));
+            let found = Table::try_from(&config).expect("serialisable");
+            for (key, value) in expected {
+                assert_eq!(found[&key], value, "{name}: {key}");
+            }
+        }
+    }
 }
