@@ -125,7 +125,7 @@ impl fmt::Display for Failure {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error[{}]: {}", self.code, self.message)?;
+        write!(f, "error[{}]: {}", self.code, printable(&self.message))?;
         if let Some(location) = &self.location {
             write!(f, "\n  --> {location}")?;
         }
@@ -137,6 +137,18 @@ impl fmt::Display for Fault {
         }
         Ok(())
     }
+}
+
+/// A text whose control characters cannot reach the terminal: a path may hold any.
+fn printable(text: &str) -> String {
+    let escaped = |c: char| {
+        if c.is_control() {
+            c.escape_default().to_string()
+        } else {
+            c.to_string()
+        }
+    };
+    text.chars().map(escaped).collect()
 }
 
 /// An error's message followed by those of its causes.
@@ -257,5 +269,20 @@ impl From<cxr_train::TrainError> for Failure {
                 exit_code: error.exit_code(),
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escape_codes_in_a_path_are_shown_and_not_sent() {
+        let error = fs_err::File::open("no\u{1b}[2J\nsuch file")
+            .map(drop)
+            .expect_err("missing");
+        let text = Failure::from(error).to_string();
+        assert!(text.contains("no\\u{1b}[2J\\nsuch file"), "{text}");
+        assert!(!text.contains('\u{1b}'), "{text}");
     }
 }

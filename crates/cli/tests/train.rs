@@ -275,4 +275,5 @@ fn images_that_are_missing_are_all_named_with_exit_code_3() {
     for name in ["a.png", "b.png", "c.png"] {
         assert!(text.contains(name), "{name}: {text}");
     }
+    assert!(!folder.path().join("runs").exists(), "nothing was begun");
 }

@@ -47,7 +47,7 @@ pub use layers::{
 pub use loader::{Batch, Loader};
 pub use optimizer::{Adam, OptimizerKind};
 pub use pictures::{Pictured, SkippedImage, load_pictures};
-pub use run::{BEST, LAST, RunOutcome, RunRequest, SplitSummary, run};
+pub use run::{BEST, LAST, Prepared, RunOutcome, RunRequest, SplitSummary, run};
 pub use schedule::{Schedule, ScheduleKind};
 pub use state::{Fingerprints, TrainState};
 pub use train_error::TrainError;

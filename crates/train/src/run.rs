@@ -1,6 +1,7 @@
 //! The main job: from a configuration and tables to an evaluated checkpoint in a run folder.
 //!
-//! `prepare` reads everything, `fit` learns, `close` (closing.rs) measures and writes. Valid decides
+//! `Prepared` reads everything before a folder is made, `fit` learns, `close` (closing.rs) measures
+//! and writes. Valid decides
 //! the epoch and the thresholds; test is looked at once, last.
 
 use std::path::Path;
@@ -83,8 +84,9 @@ pub struct SplitSummary {
     pub fingerprint: String,
 }
 
-/// Everything a run has read.
-pub(crate) struct Prepared {
+/// Everything a run has read: splits without leakage, pixels, weights for positives.
+#[derive(Debug)]
+pub struct Prepared {
     pub(crate) pictured: Pictured,
     pub(crate) leakage: LeakageRecord,
     pub(crate) findings: Vec<String>,
@@ -102,20 +104,20 @@ pub(crate) struct Prepared {
 /// See [`TrainError`]. What is in the folder stays whole and can be resumed.
 pub fn run(
     request: &RunRequest,
+    prepared: &Prepared,
     folder: &RunFolder,
     resume: bool,
     watch: &dyn Watch,
 ) -> Result<RunOutcome, TrainError> {
     let config = &request.resolved.config;
-    let prepared = prepare(config, &request.tables, watch)?;
     for warning in &prepared.warnings {
         watch.warns(warning);
     }
-    let mut state = fresh_state(config, &prepared)?;
+    let mut state = fresh_state(config, prepared)?;
     if resume {
         take_up(&mut state, folder, &prepared.fingerprints, watch)?;
     } else {
-        write_beginning(request, folder, &prepared)?;
+        write_beginning(request, folder, prepared)?;
     }
     let weights: Vec<f32> = prepared
         .pos_weights
@@ -124,9 +126,9 @@ pub fn run(
         .map(|&w| w as f32)
         .collect();
     let pos_weights = Tensor::from_vec(weights, prepared.findings.len(), &Device::Cpu)?; // [K]
-    let material = material(config, &prepared, &pos_weights);
+    let material = material(config, prepared, &pos_weights);
     let fitted = fit(&mut state, &material, config, watch, |state| {
-        keep(state, config, folder, &prepared)
+        keep(state, config, folder, prepared)
     });
     if let Err(TrainError::NonFinite { images, .. }) = &fitted {
         folder.write(NON_FINITE, (images.join("\n") + "\n").as_bytes())?;
@@ -149,7 +151,7 @@ pub fn run(
     if fitted == Fitted::Stopped {
         return Ok(outcome);
     }
-    crate::closing::close(&state, config, folder, &prepared, outcome)
+    crate::closing::close(&state, config, folder, prepared, outcome)
 }
 
 impl SplitSummary {
@@ -163,42 +165,49 @@ impl SplitSummary {
     }
 }
 
-fn prepare(config: &RunConfig, tables: &Tables, watch: &dyn Watch) -> Result<Prepared, TrainError> {
-    let preprocess = config.preprocess();
-    let transform = TrainTransform::new(preprocess.clone(), config.affine_ranges())?;
-    let ReadSplits {
-        splits,
-        leakage,
-        mut warnings,
-    } = read_splits(tables, config)?;
-    let images = ImageFolder::open(&tables.images)?;
-    let policy = config.data.bad_images;
-    let pictured = load_pictures(splits, &images, &preprocess, policy, watch)?;
-    warnings.extend(pictured.warnings.iter().cloned());
-    let train = pictured.splits.train();
-    let findings = train.findings().to_strings();
-    let pos_weights = config.pos_weight.weights(&train.prevalence());
-    warnings.extend(pos_weights.warnings.iter().cloned());
-    let size = config.size as usize;
-    let model = ModelConfig {
-        dropout: config.dropout as f32,
-        ..ModelConfig::new(config.model, findings.len(), size, size)
-    };
-    let fingerprints = Fingerprints {
-        train: train.fingerprint(),
-        valid: pictured.splits.valid().fingerprint(),
-    };
-    Ok(Prepared {
-        pictured,
-        leakage,
-        findings,
-        preprocess,
-        transform,
-        pos_weights,
-        model,
-        fingerprints,
-        warnings,
-    })
+impl Prepared {
+    /// Reads the tables and images that a request names.
+    ///
+    /// # Errors
+    /// Tables, images or settings that cannot be used, all of them at once where they are many.
+    pub fn read(request: &RunRequest, watch: &dyn Watch) -> Result<Self, TrainError> {
+        let (config, tables) = (&request.resolved.config, &request.tables);
+        let preprocess = config.preprocess();
+        let transform = TrainTransform::new(preprocess.clone(), config.affine_ranges())?;
+        let ReadSplits {
+            splits,
+            leakage,
+            mut warnings,
+        } = read_splits(tables, config)?;
+        let images = ImageFolder::open(&tables.images)?;
+        let policy = config.data.bad_images;
+        let pictured = load_pictures(splits, &images, &preprocess, policy, watch)?;
+        warnings.extend(pictured.warnings.iter().cloned());
+        let train = pictured.splits.train();
+        let findings = train.findings().to_strings();
+        let pos_weights = config.pos_weight.weights(&train.prevalence());
+        warnings.extend(pos_weights.warnings.iter().cloned());
+        let size = config.size as usize;
+        let model = ModelConfig {
+            dropout: config.dropout as f32,
+            ..ModelConfig::new(config.model, findings.len(), size, size)
+        };
+        let fingerprints = Fingerprints {
+            train: train.fingerprint(),
+            valid: pictured.splits.valid().fingerprint(),
+        };
+        Ok(Self {
+            pictured,
+            leakage,
+            findings,
+            preprocess,
+            transform,
+            pos_weights,
+            model,
+            fingerprints,
+            warnings,
+        })
+    }
 }
 
 fn fresh_state(config: &RunConfig, prepared: &Prepared) -> Result<TrainState, TrainError> {

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use cxr_phantom::{Ceilings, Like, PhantomRecipe};
 use cxr_report::{RUN_RECORD, RunFolder, RunRecord, RunStatus, page};
 use cxr_train::{
-    Fitted, Layers, Origin, PhantomConfig, ResolvedConfig, RunOutcome, RunRequest, Tables, Watch,
+    Fitted, Layers, Origin, PhantomConfig, Prepared, ResolvedConfig, RunOutcome, RunRequest,
+    Tables, Watch,
 };
 use serde::Serialize;
 
@@ -98,11 +99,19 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
     };
     let progress = Progress::new(console)?;
     let request = request(resolved, console, &progress)?;
+    // Nothing is written for tables or images that cannot be used.
+    let prepared = Prepared::read(&request, &progress)?;
     let folder = folder(args, &request)?;
     let mut record = machine::record(&request, &folder.name());
     folder.write_json(RUN_RECORD, &record)?;
     console.note(format_args!("run folder: {}", folder.dir().display()));
-    match cxr_train::run(&request, &folder, args.resume.is_some(), &progress) {
+    match cxr_train::run(
+        &request,
+        &prepared,
+        &folder,
+        args.resume.is_some(),
+        &progress,
+    ) {
         Ok(outcome) => finish(&request, &folder, record, &outcome, &progress, console),
         Err(error) => {
             let failure = Failure::from(error);
