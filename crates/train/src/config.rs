@@ -10,7 +10,7 @@ use cxr_metrics::ThresholdRule;
 use cxr_models::Architecture;
 use serde::{Deserialize, Serialize};
 
-use crate::layers::ConfigFault;
+use crate::config_fault::ConfigFault;
 use crate::optimizer::OptimizerKind;
 use crate::schedule::ScheduleKind;
 

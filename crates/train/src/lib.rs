@@ -22,6 +22,7 @@
 mod closing;
 mod cohorts;
 mod config;
+mod config_fault;
 mod fit;
 mod generation;
 mod layers;
@@ -40,10 +41,9 @@ pub use config::{
     AugmentConfig, BadImagePolicy, DataConfig, LeakagePolicy, MAX_SKIPPED_BATCHES, NonFinitePolicy,
     PhantomConfig, RunConfig, ThresholdConfig,
 };
+pub use config_fault::{ConfigFault, ConfigFaults};
 pub use fit::{Fitted, Material, fit};
-pub use layers::{
-    ConfigFault, ConfigFaults, DEFAULTS, Layers, Origin, PRESETS, ResolvedConfig, schema,
-};
+pub use layers::{DEFAULTS, Layers, Origin, PRESETS, ResolvedConfig, schema};
 pub use loader::{Batch, Loader};
 pub use optimizer::{Adam, OptimizerKind};
 pub use pictures::{Pictured, SkippedImage, load_pictures};

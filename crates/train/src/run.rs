@@ -1,8 +1,7 @@
 //! The main job: from a configuration and tables to an evaluated checkpoint in a run folder.
 //!
-//! `Prepared` reads everything before a folder is made, `fit` learns, `close` (closing.rs) measures
-//! and writes. Valid decides
-//! the epoch and the thresholds; test is looked at once, last.
+//! [`Prepared`] reads everything before a folder is made, `fit` learns, `close` (closing.rs) measures
+//! and writes. Valid decides the epoch and the thresholds; test is looked at once, last.
 
 use std::path::Path;
 
