@@ -76,7 +76,7 @@ const FORBIDDEN: [(&str, &[&str]); 11] = [
         "cxr-infer",
         &["polars", "cxr-data", "cxr-train", "cxr-report"],
     ),
-    ("cxr-train", &["cxr-phantom", "clap", "plotters", "cxr-cli"]),
+    ("cxr-train", &["cxr-phantom", "clap", "cxr-cli"]),
     (
         "xtask",
         &["candle-core", "polars", "image", "cxr-cli", "cxr-train"],
