@@ -37,7 +37,7 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Replaces the file at `path` by what `fill` writes, all or nothing.
 ///
 /// # Errors
-/// As [`write`], and whatever `fill` gives.
+/// As [`write()`], and whatever `fill` gives.
 pub fn write_with(path: &Path, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let temporary = beside(path);
     let written = write_synced(&temporary, fill).and_then(|()| fs::rename(&temporary, path));

@@ -21,7 +21,7 @@ pub struct BatchNormOutput {
 }
 
 /// `input` [N, C, H, W] normalised by the mean and biased variance of each channel over the batch,
-/// times `weight` [C], plus `bias` [C].
+/// times `weight` `[C]`, plus `bias` `[C]`.
 ///
 /// Differentiable by all three; the input's gradient includes the way through mean and variance.
 ///
@@ -64,7 +64,7 @@ pub fn batch_norm_train(
 }
 
 /// `input` [N, C, H, W] normalised by given `mean` and `variance` of each channel, times `weight`
-/// [C], plus `bias` [C].
+/// `[C]`, plus `bias` `[C]`.
 ///
 /// Differentiable by `input`, `weight` and `bias`, so that a network with frozen statistics trains.
 ///

@@ -10,7 +10,7 @@ const OP: &str = "bce_with_logits";
 /// The mean binary cross-entropy over the known cells of `logits` [B, K]: a scalar.
 ///
 /// `targets` [B, K] are in [0, 1] where known, `mask` [B, K] is 1 for a known cell and 0 for an
-/// unknown one, `pos_weight` [K] weighs the positives of each finding. With a mask of ones it equals
+/// unknown one, `pos_weight` `[K]` weighs the positives of each finding. With a mask of ones it equals
 /// `torch.nn.BCEWithLogitsLoss(pos_weight=…)`. Differentiable by `logits` alone; right and finite
 /// for every |logit| ≤ 1e4 and beyond.
 ///

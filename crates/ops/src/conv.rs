@@ -27,7 +27,7 @@ impl Default for Conv2dGeometry {
 }
 
 /// The convolution (cross-correlation, as in PyTorch) of `input` [N, C, H, W] with `weight`
-/// [O, C, kh, kw] plus `bias` [O]: [N, O, H′, W′].
+/// [O, C, kh, kw] plus `bias` `[O]`: [N, O, H′, W′].
 ///
 /// H′ = ⌊(H + 2·padding − kh) / stride⌋ + 1. Differentiable by all three.
 ///

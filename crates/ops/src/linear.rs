@@ -7,7 +7,7 @@ use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Shape, Tensor};
 
 const OP: &str = "linear";
 
-/// `input` [N, I] · `weight` [O, I]ᵀ + `bias` [O]: [N, O]. Differentiable by all three.
+/// `input` [N, I] · `weight` [O, I]ᵀ + `bias` `[O]`: [N, O]. Differentiable by all three.
 ///
 /// # Errors
 /// [`crate::OpError`] where a tensor is no f32 on the CPU, is empty, or has a shape that does not

@@ -49,7 +49,7 @@ impl ConvShape {
     }
 }
 
-/// Writes `output` [N, O, H′, W′] = `input` [N, C, H, W] ⋆ `weight` [O, C, kh, kw] (+ `bias` [O]).
+/// Writes `output` [N, O, H′, W′] = `input` [N, C, H, W] ⋆ `weight` [O, C, kh, kw] (+ `bias` `[O]`).
 pub fn forward(
     shape: &ConvShape,
     input: &[f32],

@@ -241,7 +241,7 @@ fn add_parts(
         });
 }
 
-/// Writes `bias_gradient` [O]: the sum of the output gradient over images and places, in f64.
+/// Writes `bias_gradient` `[O]`: the sum of the output gradient over images and places, in f64.
 pub fn bias_gradient(shape: &ConvShape, output_gradient: &[f32], bias_gradient: &mut [f32]) {
     assert_eq!(output_gradient.len(), shape.output_len());
     assert_eq!(bias_gradient.len(), shape.out_channels);

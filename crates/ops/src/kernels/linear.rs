@@ -15,7 +15,7 @@ pub struct LinearShape {
     pub outputs: usize,
 }
 
-/// Writes `output` [N, O] = `input` [N, I] · `weight` [O, I]ᵀ (+ `bias` [O]).
+/// Writes `output` [N, O] = `input` [N, I] · `weight` [O, I]ᵀ (+ `bias` `[O]`).
 pub fn forward(
     shape: &LinearShape,
     input: &[f32],
@@ -65,7 +65,7 @@ pub fn weight_gradient(
     multiply_in_blocks(sizes, gradient.transposed(), input, weight_gradient);
 }
 
-/// Writes `bias_gradient` [O]: the sum of `output_gradient` [N, O] over rows, in f64.
+/// Writes `bias_gradient` `[O]`: the sum of `output_gradient` [N, O] over rows, in f64.
 pub fn bias_gradient(shape: &LinearShape, output_gradient: &[f32], bias_gradient: &mut [f32]) {
     assert_eq!(output_gradient.len(), shape.rows * shape.outputs);
     assert_eq!(bias_gradient.len(), shape.outputs);
