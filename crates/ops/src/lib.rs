@@ -32,6 +32,7 @@ mod error;
 mod inputs;
 pub mod kernels;
 mod linear;
+pub mod nhwc;
 mod pool;
 mod relu;
 

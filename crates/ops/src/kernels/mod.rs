@@ -10,7 +10,7 @@
 pub mod adam;
 pub mod batch_norm;
 pub mod bce;
-mod blocks;
+pub(crate) mod blocks;
 pub mod conv;
 mod conv_gradient;
 pub mod dropout;
@@ -19,7 +19,7 @@ mod matrix;
 mod patches;
 pub mod pool;
 pub mod relu;
-mod scratch;
+pub(crate) mod scratch;
 mod tiling;
 
 pub use patches::Window;

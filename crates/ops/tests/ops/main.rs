@@ -11,6 +11,7 @@
 mod candle_defects;
 mod convolution;
 mod dropout;
+mod fast;
 mod goldens;
 mod linear;
 mod loss;
