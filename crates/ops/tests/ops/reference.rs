@@ -1,4 +1,5 @@
-//! What the operations should give: plain f64 loops forward, central differences backward.
+//! What the operations should give: plain f64 loops forward, central differences backward, and for
+//! convolution the adjoint loops, which are as many times faster as it has inputs.
 
 use cxr_ops::kernels::Window;
 use cxr_ops::kernels::conv::ConvShape;
@@ -54,6 +55,22 @@ pub(crate) fn difference_gradient(
         .collect()
 }
 
+/// The largest error, relative to the largest expected number (or 1e-6). NaN where one is NaN.
+pub(crate) fn worst_error(got: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(got.len(), expected.len());
+    let (mut scale, mut worst) = (1e-6_f64, 0.0_f64);
+    for (&got, &expected) in got.iter().zip(expected) {
+        let error = (f64::from(got) - expected).abs();
+        worst = if error.is_nan() || worst.is_nan() {
+            f64::NAN
+        } else {
+            worst.max(error)
+        };
+        scale = scale.max(expected.abs());
+    }
+    worst / scale
+}
+
 /// Panics unless every number is within `tolerance` × the largest expected one (or 1e-6) of it.
 #[track_caller]
 pub(crate) fn assert_close(what: &str, got: &[f32], expected: &[f64], tolerance: f64) {
@@ -96,28 +113,105 @@ fn each_tap(window: &Window, mut visit: impl FnMut(usize, usize, usize)) {
     }
 }
 
-pub(crate) fn conv(shape: &ConvShape, input: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
-    let (size, out_size, taps) = (
-        shape.window.input_places(),
-        shape.window.output_places(),
-        shape.window.taps(),
-    );
-    let mut output = vec![0.0; shape.output_len()];
-    for (plane_index, plane) in output.chunks_exact_mut(out_size).enumerate() {
-        let (image, out_channel) = (
-            plane_index / shape.out_channels,
-            plane_index % shape.out_channels,
-        );
-        plane.fill(bias[out_channel]);
-        for channel in 0..shape.channels {
-            let source = &input[(image * shape.channels + channel) * size..][..size];
-            let kernel = &weight[(out_channel * shape.channels + channel) * taps..][..taps];
-            each_tap(&shape.window, |place, tap, under| {
-                plane[place] += kernel[tap] * source[under]
-            });
+/// Calls `visit` with a place of each of a convolution's output, input and weight, for each product
+/// that it is a sum of.
+fn each_product(shape: &ConvShape, mut visit: impl FnMut(usize, usize, usize)) {
+    let window = &shape.window;
+    let (size, out_size, taps) = (window.input_places(), window.output_places(), window.taps());
+    let mut met = Vec::new();
+    each_tap(window, |place, tap, under| met.push((place, tap, under)));
+    for image in 0..shape.images {
+        for out_channel in 0..shape.out_channels {
+            let output = (image * shape.out_channels + out_channel) * out_size;
+            for channel in 0..shape.channels {
+                let input = (image * shape.channels + channel) * size;
+                let weight = (out_channel * shape.channels + channel) * taps;
+                for &(place, tap, under) in &met {
+                    visit(output + place, input + under, weight + tap);
+                }
+            }
         }
     }
+}
+
+pub(crate) fn conv(shape: &ConvShape, input: &[f64], weight: &[f64], bias: &[f64]) -> Vec<f64> {
+    let planes = (0..shape.images).flat_map(|_| bias);
+    let mut output: Vec<f64> = planes
+        .flat_map(|&bias| std::iter::repeat_n(bias, shape.window.output_places()))
+        .collect();
+    each_product(shape, |place, under, tap| {
+        output[place] += weight[tap] * input[under];
+    });
     output
+}
+
+/// The gradient of Σ gradient · output by each input.
+pub(crate) fn conv_input_gradient(shape: &ConvShape, gradient: &[f64], weight: &[f64]) -> Vec<f64> {
+    let mut of_input = vec![0.0; shape.input_len()];
+    each_product(shape, |output, input, tap| {
+        of_input[input] += gradient[output] * weight[tap];
+    });
+    of_input
+}
+
+/// The gradient of Σ gradient · output by each weight.
+pub(crate) fn conv_weight_gradient(shape: &ConvShape, gradient: &[f64], input: &[f64]) -> Vec<f64> {
+    let mut of_weight = vec![0.0; shape.weight_len()];
+    each_product(shape, |output, input_place, tap| {
+        of_weight[tap] += gradient[output] * input[input_place];
+    });
+    of_weight
+}
+
+#[test]
+fn the_adjoints_of_a_convolution_equal_its_central_differences() {
+    let shape = ConvShape {
+        images: 2,
+        channels: 2,
+        out_channels: 3,
+        window: Window {
+            input: [5, 4],
+            kernel: [3, 2],
+            stride: 2,
+            padding: [2, 1],
+        },
+    };
+    let [input, weight] = [(1, shape.input_len()), (2, shape.weight_len())]
+        .map(|(salt, length)| wide(&values(salt, length)));
+    let gradient = values(4, shape.output_len());
+    let bias = [0.0; 3];
+    let close = |got: Vec<f64>, expected: Vec<f64>| {
+        assert_eq!(got.len(), expected.len());
+        let pairs = got.iter().zip(&expected);
+        // Linear in each input, so that a step of 1 is exact but for rounding.
+        assert!(pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) < 1e-13);
+    };
+    close(
+        conv_input_gradient(&shape, &wide(&gradient), &weight),
+        difference_gradient(&input, &gradient, 1.0, |x| conv(&shape, x, &weight, &bias)),
+    );
+    close(
+        conv_weight_gradient(&shape, &wide(&gradient), &input),
+        difference_gradient(&weight, &gradient, 1.0, |w| conv(&shape, &input, w, &bias)),
+    );
+}
+
+/// For each window of a plane the place under it that max pooling takes, and its tap: that of the
+/// first NaN, or of the first of the largest numbers, row by row.
+pub(crate) fn first_maxima(window: &Window, plane: &[f32]) -> Vec<(usize, u8)> {
+    let mut met = vec![Vec::new(); window.output_places()];
+    each_tap(window, |place, tap, under| {
+        met[place].push((under, tap as u8))
+    });
+    met.iter()
+        .map(|met| {
+            let value = |&(under, _): &(usize, u8)| plane[under];
+            let largest = met.iter().map(value).fold(f32::NEG_INFINITY, f32::max);
+            let nan = met.iter().find(|place| value(place).is_nan());
+            *nan.or_else(|| met.iter().find(|place| value(place) == largest))
+                .unwrap()
+        })
+        .collect()
 }
 
 pub(crate) fn max_pool(window: &Window, input: &[f64]) -> Vec<f64> {
