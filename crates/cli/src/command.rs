@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    Outcome, check, completions, config, doctor, evaluate, explore, import_weights, phantom,
+    Outcome, bench, check, completions, config, doctor, evaluate, explore, import_weights, phantom,
     predict, read_pth, report, split, train, transform,
 };
 use crate::console::Console;
@@ -49,6 +49,8 @@ enum Task {
     Config(config::Args),
     /// What a shell needs to complete tasks and flags.
     Completions(completions::Args),
+    /// Measurements, for side-by-side runs.
+    Bench(bench::Args),
     /// Processor features, threads and versions.
     Doctor(doctor::Args),
 }
@@ -80,6 +82,7 @@ impl Task {
             Self::Transform(args) => args.json,
             Self::ImportWeights(args) => args.json,
             Self::Phantom(args) => args.json,
+            Self::Bench(args) => args.wants_json(),
             Self::Doctor(args) => args.json,
             Self::ReadPth(_) | Self::Config(_) | Self::Completions(_) | Self::Report(_) => false,
         }
@@ -100,6 +103,7 @@ impl Task {
             Self::Report(args) => report::run(&args, console),
             Self::Config(args) => config::run(&args, console),
             Self::Completions(args) => completions::run(&args, console),
+            Self::Bench(args) => bench::run(&args, console),
             Self::Doctor(args) => doctor::run(&args, console),
         }
     }

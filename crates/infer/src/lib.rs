@@ -4,11 +4,13 @@
 //! images, [`Predictions`] a table of scores, whoever made them.
 //! Deliberately not here: loss, optimizer, labels, plots.
 
+mod bench;
 mod infer_error;
 mod loaded;
 mod predictions;
 mod predictor;
 
+pub use bench::{InferBench, InferFront};
 pub use infer_error::InferError;
 pub use loaded::LoadedModel;
 pub use predictions::{KEPT_PREDICTION_FAULTS, PredictionFault, PredictionFaults, Predictions};

@@ -63,7 +63,7 @@ impl LoadedModel {
     ///
     /// # Errors
     /// The preprocessing contradicts itself.
-    pub fn predictor(&self) -> Result<Predictor<'_>, InferError> {
+    pub fn predictor(&self) -> Result<Predictor, InferError> {
         Predictor::new(&self.network, &self.preprocess)
     }
 

@@ -3,7 +3,8 @@
 use candle_core::{Device, Tensor};
 use cxr_augment::{EvalTransform, PixelCache, Pixels, Preprocess};
 use cxr_metrics::Logits;
-use cxr_models::{Mode, Network};
+use cxr_models::{Folded, FoldedMemory, Network};
+use cxr_ops::nhwc::Isa;
 
 use crate::infer_error::InferError;
 
@@ -12,19 +13,22 @@ const BATCH_SIZE: usize = 64;
 
 /// A network with the one transform that its images need.
 #[derive(Debug)]
-pub struct Predictor<'a> {
-    network: &'a Network,
+pub struct Predictor {
+    network: Folded,
+    n_findings: usize,
     transform: EvalTransform,
 }
 
-impl<'a> Predictor<'a> {
-    /// A predictor for images prepared as `preprocess` says.
+impl Predictor {
+    /// A predictor for images prepared as `preprocess` says. It copies the weights, batch norms
+    /// folded into convolutions: training the network on does not change it.
     ///
     /// # Errors
     /// The specification contradicts itself.
-    pub fn new(network: &'a Network, preprocess: &Preprocess) -> Result<Self, InferError> {
+    pub fn new(network: &Network, preprocess: &Preprocess) -> Result<Self, InferError> {
         Ok(Self {
-            network,
+            network: Folded::new(network, Isa::best())?,
+            n_findings: network.config().n_findings,
             transform: EvalTransform::new(preprocess.clone())?,
         })
     }
@@ -44,22 +48,16 @@ impl<'a> Predictor<'a> {
     /// As [`Predictor::logits`].
     pub fn logits_of(&self, images: &[&Pixels]) -> Result<Logits, InferError> {
         let spec = self.transform.spec();
-        let n_findings = self.network.config().n_findings;
-        let mut logits = Vec::with_capacity(images.len() * n_findings);
+        let mut logits = Vec::with_capacity(images.len() * self.n_findings);
+        let mut memory = FoldedMemory::default();
         for images in images.chunks(BATCH_SIZE) {
             let mut normalised = vec![0.0_f32; images.len() * spec.tensor_len()];
             self.transform.apply_batch(images, &mut normalised)?;
             let shape = (images.len(), 3, spec.height as usize, spec.width as usize);
             let batch = Tensor::from_vec(normalised, shape, &Device::Cpu)?; // [B, 3, H, W]
-            let output = self.network.forward(&batch, Mode::Eval)?; // [B, K]
-            logits.extend(
-                output
-                    .flatten_all()?
-                    .to_vec1::<f32>()?
-                    .into_iter()
-                    .map(f64::from),
-            );
+            let output = self.network.logits(&batch, &mut memory)?; // [B, K]
+            logits.extend(output.into_iter().map(f64::from));
         }
-        Ok(Logits::new(logits, n_findings)?)
+        Ok(Logits::new(logits, self.n_findings)?)
     }
 }

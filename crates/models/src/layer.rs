@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, Tensor, Var};
+use cxr_ops::kernels::Window;
+use cxr_ops::kernels::conv::ConvShape;
+use cxr_ops::nhwc::MapSize;
 use cxr_ops::{Conv2dGeometry, DropoutKey};
 
 use crate::fault::{AtLayer, ModelFault};
@@ -132,6 +135,44 @@ impl Convolution {
         })
     }
 
+    /// Its sizes over one map of `input`.
+    pub(crate) fn shape_over(&self, input: MapSize) -> ConvShape {
+        let dims = self.weight.var.dims();
+        let [out_channels, channels, height, width] =
+            std::array::from_fn(|axis| dims.get(axis).copied().unwrap_or(1));
+        ConvShape {
+            images: 1,
+            channels,
+            out_channels,
+            window: Window {
+                input: [input.height, input.width],
+                kernel: [height, width],
+                stride: self.geometry.stride,
+                padding: [self.geometry.padding; 2],
+            },
+        }
+    }
+
+    pub(crate) fn weight_name(&self) -> String {
+        format!("{}.weight", self.name)
+    }
+
+    pub(crate) fn bias_name(&self) -> String {
+        format!("{}.bias", self.name)
+    }
+
+    pub(crate) fn with_weight<R>(&self, look: impl FnOnce(&[f32]) -> R) -> Result<R, ModelFault> {
+        self.weight.with_numbers(look).at(&self.name)
+    }
+
+    /// The bias, or nothing.
+    pub(crate) fn bias_numbers(&self) -> Result<Vec<f32>, ModelFault> {
+        match &self.bias {
+            Some(bias) => bias.with_numbers(<[f32]>::to_vec).at(&self.name),
+            None => Ok(Vec::new()),
+        }
+    }
+
     pub(crate) fn forward(&self, input: &Tensor, pass: Pass<'_>) -> Result<Tensor, ModelFault> {
         let tracked = pass.is_training();
         let weight = self.weight.tensor(tracked);
@@ -155,6 +196,21 @@ impl Linear {
             weight: weights.parameter(&format!("{name}.weight"))?,
             bias: weights.parameter(&format!("{name}.bias"))?,
         })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Shows weight and bias.
+    pub(crate) fn with_numbers<R>(
+        &self,
+        look: impl FnOnce(&[f32], &[f32]) -> R,
+    ) -> Result<R, ModelFault> {
+        let bias = self.bias.with_numbers(<[f32]>::to_vec).at(&self.name)?;
+        self.weight
+            .with_numbers(|weight| look(weight, &bias))
+            .at(&self.name)
     }
 
     pub(crate) fn forward(&self, input: &Tensor, pass: Pass<'_>) -> Result<Tensor, ModelFault> {
@@ -248,6 +304,32 @@ impl BatchNorm {
         self.track(&output.mean, &output.var_unbiased)
             .at(&self.name)?;
         Ok(output.y)
+    }
+
+    /// Weight and bias.
+    pub(crate) fn affine(&self) -> Result<[Vec<f32>; 2], ModelFault> {
+        let numbers = |parameter: &Parameter| parameter.with_numbers(<[f32]>::to_vec);
+        let weight = numbers(&self.weight).at(&self.name)?;
+        Ok([weight, numbers(&self.bias).at(&self.name)?])
+    }
+
+    /// Running mean and variance.
+    pub(crate) fn running(&self) -> Result<[Vec<f32>; 2], ModelFault> {
+        let mean = self.running_mean.to_vec1().at(&self.name)?;
+        Ok([mean, self.running_var.to_vec1().at(&self.name)?])
+    }
+
+    /// Moves the running statistics towards moments of `n` numbers each.
+    pub(crate) fn track_moments(
+        &self,
+        moments: &cxr_ops::kernels::batch_norm::Moments,
+        n: usize,
+    ) -> Result<(), ModelFault> {
+        let mean: Vec<f32> = moments.mean.iter().map(|&mean| mean as f32).collect();
+        let unbiased = n as f64 / (n as f64 - 1.0);
+        let variance = moments.variance.iter();
+        let variance: Vec<f32> = variance.map(|&v| (v * unbiased) as f32).collect();
+        self.track(&mean, &variance).at(&self.name)
     }
 
     /// Moves the running statistics towards the batch's. A batch that is not finite leaves them:

@@ -41,7 +41,7 @@ impl From<Mode> for Pass<'_> {
 }
 
 #[derive(Debug)]
-enum Layers {
+pub(crate) enum Layers {
     XrayCnn(XrayCnn),
     ResNet(ResNet),
 }
@@ -158,9 +158,21 @@ impl Network {
         }
     }
 
-    fn check_input(&self, images: &Tensor) -> Result<(), ModelFault> {
-        let ModelConfig { width, height, .. } = self.config;
-        expect_shape("images", images, [INPUT_CHANNELS, height, width])
+    pub(crate) fn layers(&self) -> &Layers {
+        &self.layers
+    }
+
+    pub(crate) fn check_input(&self, images: &Tensor) -> Result<(), ModelFault> {
+        Self::check_images(&self.config, images)
+    }
+
+    /// Refuses images that a network of this config does not take.
+    pub(crate) fn check_images(config: &ModelConfig, images: &Tensor) -> Result<(), ModelFault> {
+        expect_shape(
+            "images",
+            images,
+            [INPUT_CHANNELS, config.height, config.width],
+        )
     }
 
     /// Names and variables that an optimizer moves, in PyTorch's order, without the frozen ones.

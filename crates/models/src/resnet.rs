@@ -21,7 +21,7 @@ const STEM_GEOMETRY: Conv2dGeometry = Conv2dGeometry {
     stride: 2,
     padding: 3,
 };
-const STEM_POOL: Pool2dGeometry = Pool2dGeometry {
+pub(crate) const STEM_POOL: Pool2dGeometry = Pool2dGeometry {
     kernel: 3,
     stride: 2,
     padding: 1,
@@ -105,13 +105,13 @@ fn convolution_spec(name: &str, outputs: usize, inputs: usize, side: usize) -> T
 
 /// Two 3×3 convolutions beside a shortcut.
 #[derive(Debug)]
-struct BasicBlock {
+pub(crate) struct BasicBlock {
     name: String,
-    conv1: Convolution,
-    bn1: BatchNorm,
-    conv2: Convolution,
-    bn2: BatchNorm,
-    downsample: Option<(Convolution, BatchNorm)>,
+    pub(crate) conv1: Convolution,
+    pub(crate) bn1: BatchNorm,
+    pub(crate) conv2: Convolution,
+    pub(crate) bn2: BatchNorm,
+    pub(crate) downsample: Option<(Convolution, BatchNorm)>,
 }
 
 impl BasicBlock {
@@ -160,10 +160,10 @@ impl BasicBlock {
 /// The stem, four stages of basic blocks, the mean over the map, fc.
 #[derive(Debug)]
 pub(crate) struct ResNet {
-    conv1: Convolution,
-    bn1: BatchNorm,
-    blocks: Vec<BasicBlock>,
-    fc: Linear,
+    pub(crate) conv1: Convolution,
+    pub(crate) bn1: BatchNorm,
+    pub(crate) blocks: Vec<BasicBlock>,
+    pub(crate) fc: Linear,
     dropout: f32,
 }
 

@@ -94,6 +94,15 @@ impl Parameter {
         self.frozen.load(Ordering::Relaxed)
     }
 
+    /// Shows its numbers.
+    pub(crate) fn with_numbers<R>(&self, look: impl FnOnce(&[f32]) -> R) -> candle_core::Result<R> {
+        let dtype = self.var.dtype();
+        with_numbers(self.var.as_tensor(), |numbers| match numbers {
+            Numbers::F32(numbers) => Ok(look(numbers)),
+            Numbers::I64(_) => Err(candle_core::Error::UnsupportedDTypeForOp(dtype, "reading")),
+        })?
+    }
+
     /// The tensor to compute with; it carries gradients only where `tracked` and not frozen.
     pub(crate) fn tensor(&self, tracked: bool) -> Tensor {
         if tracked && !self.is_frozen() {

@@ -15,7 +15,7 @@ use crate::weights::{TensorSpec, Weights};
 /// Input and output channels of conv1 … conv4.
 const CHANNELS: [(usize, usize); 4] = [(INPUT_CHANNELS, 16), (16, 32), (32, 64), (64, 128)];
 /// Outputs of fc1.
-const HIDDEN: usize = 1024;
+pub(crate) const HIDDEN: usize = 1024;
 /// What the four poolings divide each side by.
 const REDUCTION: usize = 16;
 
@@ -23,7 +23,7 @@ const GEOMETRY: Conv2dGeometry = Conv2dGeometry {
     stride: 1,
     padding: 1,
 };
-const POOL: Pool2dGeometry = Pool2dGeometry {
+pub(crate) const POOL: Pool2dGeometry = Pool2dGeometry {
     kernel: 2,
     stride: 2,
     padding: 0,
@@ -32,9 +32,9 @@ const POOL: Pool2dGeometry = Pool2dGeometry {
 /// conv1 … conv4 with ReLU and 2×2 pooling, fc1, dropout, fc2.
 #[derive(Debug)]
 pub(crate) struct XrayCnn {
-    convolutions: Vec<Convolution>,
-    fc1: Linear,
-    fc2: Linear,
+    pub(crate) convolutions: Vec<Convolution>,
+    pub(crate) fc1: Linear,
+    pub(crate) fc2: Linear,
     dropout: f32,
 }
 

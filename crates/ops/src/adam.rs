@@ -1,9 +1,9 @@
 //! Adam and AdamW: the checked fronts of [`crate::kernels::adam`] for slices and for candle's `Var`.
 
 use crate::error::{OpError, Result};
-use crate::inputs::{Input, slice};
+use crate::inputs::{Input, with_slice};
 use crate::kernels::adam::{AdamParameters, WeightDecay, update};
-use candle_core::{CpuStorage, InplaceOp2, Layout, Tensor, Var};
+use candle_core::{CpuStorage, InplaceOp1, Layout, Tensor, Var};
 use std::cell::RefCell;
 
 const OP: &str = "adam";
@@ -96,6 +96,28 @@ pub fn adam_step(
     step: u64,
     settings: &AdamParameters,
 ) -> Result<()> {
+    let gradient = Input {
+        op: OP,
+        name: "gradient",
+        tensor: gradient,
+    }
+    .shaped(parameter.dims())?;
+    with_slice(&gradient, |gradient| {
+        adam_step_with(parameter, gradient, moments, step, settings)
+    })?
+}
+
+/// [`adam_step`] with the gradient as numbers, row-major in the parameter's shape.
+///
+/// # Errors
+/// As [`adam_update`], and [`OpError`] where the parameter is no f32 on the CPU.
+pub fn adam_step_with(
+    parameter: &Var,
+    gradient: &[f32],
+    moments: &mut AdamMoments,
+    step: u64,
+    settings: &AdamParameters,
+) -> Result<()> {
     check_step(step, settings)?;
     let parameter = parameter.as_tensor();
     Input {
@@ -104,23 +126,19 @@ pub fn adam_step(
         tensor: parameter,
     }
     .checked(parameter.rank())?;
-    let gradient = Input {
-        op: OP,
-        name: "gradient",
-        tensor: gradient,
-    }
-    .shaped(parameter.dims())?;
     let lengths = [
+        ("gradient", gradient.len()),
         ("mean", moments.mean.len()),
         ("mean_square", moments.mean_square.len()),
     ];
     check_lengths(parameter.elem_count(), &lengths)?;
     let op = AdamStep {
+        gradient,
         moments: RefCell::new(moments),
         step,
         settings,
     };
-    Ok(parameter.inplace_op2(&gradient, &op)?)
+    Ok(parameter.inplace_op1(&op)?)
 }
 
 fn check_step(step: u64, settings: &AdamParameters) -> Result<()> {
@@ -152,33 +170,27 @@ fn check_lengths(expected: usize, lengths: &[(&'static str, usize)]) -> Result<(
 }
 
 struct AdamStep<'a> {
+    gradient: &'a [f32],
     moments: RefCell<&'a mut AdamMoments>,
     step: u64,
     settings: &'a AdamParameters,
 }
 
-impl InplaceOp2 for AdamStep<'_> {
+impl InplaceOp1 for AdamStep<'_> {
     fn name(&self) -> &'static str {
         OP
     }
 
-    fn cpu_fwd(
-        &self,
-        parameter: &mut CpuStorage,
-        parameter_layout: &Layout,
-        gradient: &CpuStorage,
-        gradient_layout: &Layout,
-    ) -> candle_core::Result<()> {
-        let gradient = slice(gradient, gradient_layout)?;
+    fn cpu_fwd(&self, parameter: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
         let (CpuStorage::F32(numbers), Some((start, end))) =
-            (parameter, parameter_layout.contiguous_offsets())
+            (parameter, layout.contiguous_offsets())
         else {
             candle_core::bail!("{OP}: the parameter is no contiguous f32");
         };
         let AdamMoments { mean, mean_square } = &mut **self.moments.borrow_mut();
         update(
             &mut numbers[start..end],
-            gradient,
+            self.gradient,
             mean,
             mean_square,
             self.step,

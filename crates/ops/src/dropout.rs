@@ -26,24 +26,35 @@ pub fn dropout(input: &Tensor, probability: f64, key: DropoutKey) -> Result<Tens
     if !(0.0..1.0).contains(&probability) {
         return Err(OpError::Probability { probability });
     }
-    let parts = [
-        ("step", key.step, DropoutKey::STEPS - 1),
-        ("layer", key.layer, DropoutKey::LAYERS - 1),
-        ("elements", input.elem_count() as u64, DropoutKey::ELEMENTS),
-    ];
-    for (part, given, largest) in parts {
-        if given > largest {
-            return Err(OpError::DropoutKey {
-                part,
-                given,
-                largest,
-            });
-        }
-    }
+    key.check(input.elem_count())?;
     if probability > 0.0 {
         Ok(input.apply_op1(Dropout { probability, key })?)
     } else {
         Ok(input)
+    }
+}
+
+impl DropoutKey {
+    /// Refuses a key that has no mask of its own, or too many elements for one mask.
+    ///
+    /// # Errors
+    /// [`OpError::DropoutKey`] with the first part that is too large.
+    pub fn check(&self, elements: usize) -> Result<()> {
+        let parts = [
+            ("step", self.step, Self::STEPS - 1),
+            ("layer", self.layer, Self::LAYERS - 1),
+            ("elements", elements as u64, Self::ELEMENTS),
+        ];
+        for (part, given, largest) in parts {
+            if given > largest {
+                return Err(OpError::DropoutKey {
+                    part,
+                    given,
+                    largest,
+                });
+            }
+        }
+        Ok(())
     }
 }
 

@@ -36,7 +36,7 @@ pub mod nhwc;
 mod pool;
 mod relu;
 
-pub use adam::{AdamMoments, adam_step, adam_update};
+pub use adam::{AdamMoments, adam_step, adam_step_with, adam_update};
 pub use batch_norm::{BatchNormOutput, batch_norm_eval, batch_norm_train};
 pub use bce::bce_with_logits;
 pub use conv::{Conv2dGeometry, conv2d};

@@ -5,6 +5,7 @@ use crate::error::{OpError, Result};
 use crate::inputs::{Input, gradient_of, output, slice, with_slice};
 use crate::kernels::Window;
 use crate::kernels::pool::{self, Place};
+use crate::nhwc::MapSize;
 use candle_core::{CpuStorage, CustomOp1, Layout, Shape, Tensor};
 use std::sync::OnceLock;
 
@@ -20,6 +21,19 @@ pub struct Pool2dGeometry {
     pub stride: usize,
     /// Places that are added on each side and count as −∞; less than `kernel`.
     pub padding: usize,
+}
+
+impl Pool2dGeometry {
+    /// The window over maps of this size.
+    #[must_use]
+    pub fn over(&self, map: MapSize) -> Window {
+        Window {
+            input: [map.height, map.width],
+            kernel: [self.kernel; 2],
+            stride: self.stride,
+            padding: [self.padding; 2],
+        }
+    }
 }
 
 /// The largest value under each window of `input` [N, C, H, W]: [N, C, H′, W′].

@@ -1,14 +1,15 @@
 //! The training loop.
 
 use candle_core::Tensor;
-use candle_core::backprop::GradStore;
 use cxr_augment::{PixelCache, Pixels, Preprocess};
 use cxr_data::Cohort;
 use cxr_infer::{InferError, Predictor};
 use cxr_metrics::{EpochRecord, Logits, MetricFault, PassSummary, Scores};
-use cxr_models::{Mode, Network};
+use cxr_models::Network;
 use cxr_ops::bce_with_logits;
+use cxr_ops::nhwc::Isa;
 
+use crate::backprop::{Backprop, Front, loss_of_batch};
 use crate::config::{MAX_SKIPPED_BATCHES, NonFinitePolicy, RunConfig};
 use crate::loader::{Batch, Loader};
 use crate::schedule::Schedule;
@@ -53,9 +54,11 @@ pub fn fit(
     watch: &dyn Watch,
     mut keep: impl FnMut(&TrainState) -> Result<(), TrainError>,
 ) -> Result<Fitted, TrainError> {
+    let mut backprop = Backprop::new(&state.network, Front::Step(Isa::best()));
     for epoch in state.n_epochs() + 1..=config.epochs {
         let began = watch.elapsed_seconds();
-        let Some(pass) = train_one_epoch(state, material, config, epoch, watch)? else {
+        let Some(pass) = train_one_epoch(state, &mut backprop, material, config, epoch, watch)?
+        else {
             return Ok(Fitted::Stopped);
         };
         let record = EpochRecord {
@@ -89,6 +92,7 @@ struct TrainingPass {
 /// One step for each batch. `None` where the watch asked to stop.
 fn train_one_epoch(
     state: &mut TrainState,
+    backprop: &mut Backprop,
     material: &Material<'_>,
     config: &RunConfig,
     epoch: u64,
@@ -117,6 +121,7 @@ fn train_one_epoch(
         learning_rate = schedule.learning_rate(number);
         let outcome = step(
             state,
+            backprop,
             &batch,
             material.pos_weights,
             config.seed,
@@ -170,32 +175,28 @@ enum Step {
 /// Forward, loss, backward, optimizer.
 fn step(
     state: &mut TrainState,
+    backprop: &mut Backprop,
     batch: &Batch,
     pos_weights: &Tensor,
     seed: u64,
     learning_rate: f64,
 ) -> Result<Step, TrainError> {
-    let mode = Mode::Train {
-        seed,
-        step: state.n_batches,
-    };
-    let logits = state.network.forward(&batch.images, mode)?; // [B, K]
-    let values = logits.detach().flatten_all()?.to_vec1::<f32>()?;
+    let chance = (seed, state.n_batches);
+    let values = backprop.forward(&state.network, &batch.images, chance)?;
     if !values.iter().all(|value| value.is_finite()) {
         return Ok(Step::NotFinite("logit"));
     }
-    let loss = bce_with_logits(&logits, &batch.targets, &batch.mask, pos_weights)?;
-    let loss_value = f64::from(loss.to_scalar::<f32>()?);
-    if !loss_value.is_finite() {
+    let (loss, of_logits) = loss_of_batch(&values, batch, pos_weights)?;
+    if !loss.is_finite() {
         return Ok(Step::NotFinite("loss"));
     }
-    let gradients: GradStore = loss.backward()?;
-    if !state.optimizer.gradient_norm(&gradients)?.is_finite() {
+    let gradients = backprop.backward(&state.network, &batch.images, &of_logits)?;
+    if !state.optimizer.gradient_norm(gradients)?.is_finite() {
         return Ok(Step::NotFinite("gradient"));
     }
-    state.optimizer.step(&gradients, learning_rate)?;
+    state.optimizer.step(gradients, learning_rate)?;
     Ok(Step::Taken {
-        loss: loss_value,
+        loss,
         logits: values,
     })
 }

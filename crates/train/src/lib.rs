@@ -19,6 +19,8 @@
 //! # Ok::<(), cxr_train::ConfigFaults>(())
 //! ```
 
+mod backprop;
+mod bench;
 mod closing;
 mod cohorts;
 mod config;
@@ -36,6 +38,8 @@ mod train_error;
 mod truths;
 mod watch;
 
+pub use backprop::{Backprop, Front, loss_of_batch};
+pub use bench::{StepBench, StepTimes};
 pub use cohorts::{ReadSplits, Tables, read_splits};
 pub use config::{
     AugmentConfig, BadImagePolicy, DataConfig, LeakagePolicy, MAX_SKIPPED_BATCHES, NonFinitePolicy,

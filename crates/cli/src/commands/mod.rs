@@ -1,5 +1,6 @@
 //! One file a task: an `Args` struct (what can be typed) and `run` (the calls, and what is printed).
 
+pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod config;

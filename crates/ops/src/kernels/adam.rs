@@ -1,6 +1,9 @@
 //! Adam and AdamW in one pass over parameter, gradient and both moments, as PyTorch does them.
 
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
+
+use crate::nhwc::Isa;
 
 /// Numbers that one task works on.
 const CHUNK: usize = 1 << 15;
@@ -65,13 +68,35 @@ pub fn update(
                 .zip(mean_square.par_chunks_mut(CHUNK)),
         )
         .for_each(|((parameter, gradient), (mean, mean_square))| {
-            let moments = mean.iter_mut().zip(mean_square);
-            for ((parameter, &gradient), (mean, square)) in
-                parameter.iter_mut().zip(gradient).zip(moments)
-            {
-                factors.update(parameter, gradient, mean, square);
-            }
+            Isa::best().run(UpdateChunk {
+                factors: &factors,
+                parameter,
+                gradient,
+                mean,
+                mean_square,
+            });
         });
+}
+
+struct UpdateChunk<'a> {
+    factors: &'a Factors,
+    parameter: &'a mut [f32],
+    gradient: &'a [f32],
+    mean: &'a mut [f32],
+    mean_square: &'a mut [f32],
+}
+
+impl WithSimd for UpdateChunk<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let moments = self.mean.iter_mut().zip(self.mean_square);
+        let numbers = self.parameter.iter_mut().zip(self.gradient);
+        for ((parameter, &gradient), (mean, square)) in numbers.zip(moments) {
+            self.factors.update(parameter, gradient, mean, square);
+        }
+    }
 }
 
 /// What a step multiplies with, worked out in f64 once.
@@ -105,7 +130,7 @@ impl Factors {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn update(&self, parameter: &mut f32, gradient: f32, mean: &mut f32, square: &mut f32) {
         let gradient = gradient + self.coupled_decay * *parameter;
         *mean += self.fresh_mean * (gradient - *mean);

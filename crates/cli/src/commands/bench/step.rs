@@ -1,0 +1,141 @@
+//! `cxr bench step`: seconds and memory of one training step.
+
+use std::time::Instant;
+
+use cxr_models::{Architecture, ModelConfig};
+use cxr_train::{Front, StepBench, StepTimes};
+use serde::Serialize;
+
+use super::machine::peak_rss_bytes;
+use super::{N_FINDINGS, Outcome, Setting, median, parse_architecture};
+use crate::console::Console;
+use crate::failure::Failure;
+
+/// What can be typed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The network.
+    #[arg(long, default_value = "resnet18", value_parser = parse_architecture)]
+    model: Architecture,
+    /// Images in a batch.
+    #[arg(long, default_value_t = 16)]
+    batch: usize,
+    /// Width and height of the images.
+    #[arg(long, default_value_t = 320)]
+    size: usize,
+    /// Steps that are measured.
+    #[arg(long, default_value_t = 5)]
+    steps: usize,
+    /// Steps before them that are not.
+    #[arg(long, default_value_t = 2)]
+    warmup: usize,
+    /// Layer by layer (`step`), or by custom operations in candle's graph (`custom`).
+    #[arg(long, value_enum, default_value = "step")]
+    compare_ops: Ops,
+    /// Where it runs.
+    #[arg(long, default_value = "cpu", value_parser = ["cpu"])]
+    device: String,
+    #[command(flatten)]
+    pub(super) setting: Setting,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Ops {
+    Step,
+    Custom,
+}
+
+#[derive(Debug, Serialize)]
+struct Measured {
+    model: &'static str,
+    batch: usize,
+    size: usize,
+    device: String,
+    threads: usize,
+    ops: Ops,
+    isa: &'static str,
+    seconds: Vec<f64>,
+    median_seconds: f64,
+    images_per_second: f64,
+    forward: f64,
+    backward: f64,
+    optimizer: f64,
+    peak_rss_bytes: Option<u64>,
+    loss_first: f64,
+    loss_last: f64,
+}
+
+pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
+    let isa = args.setting.apply()?;
+    super::check_counts(args.batch, args.steps)?;
+    let bench = StepBench {
+        model: ModelConfig::new(args.model, N_FINDINGS, args.size, args.size),
+        batch: args.batch,
+        steps: args.steps,
+        warmup: args.warmup,
+        front: match args.compare_ops {
+            Ops::Step => Front::Step(isa),
+            Ops::Custom => Front::Graph,
+        },
+    };
+    let clock = Instant::now();
+    let times = bench.run(&|| clock.elapsed().as_secs_f64())?;
+    let measured = measured(args, isa.name(), &times);
+    if console.wants_json() {
+        console.json(&measured)?;
+    } else {
+        print(&measured, console);
+    }
+    Ok(Outcome::Done)
+}
+
+fn measured(args: &Args, isa: &'static str, times: &[StepTimes]) -> Measured {
+    let of = |part: fn(&StepTimes) -> f64| median(times.iter().map(part));
+    let median_seconds = of(|times| times.total);
+    let loss = |times: Option<&StepTimes>| times.map_or(f64::NAN, |times| times.loss);
+    Measured {
+        model: args.model.name(),
+        batch: args.batch,
+        size: args.size,
+        device: args.device.clone(),
+        threads: rayon::current_num_threads(),
+        ops: args.compare_ops,
+        isa,
+        seconds: times.iter().map(|times| times.total).collect(),
+        median_seconds,
+        images_per_second: args.batch as f64 / median_seconds,
+        forward: of(|times| times.forward),
+        backward: of(|times| times.backward),
+        optimizer: of(|times| times.optimizer),
+        peak_rss_bytes: peak_rss_bytes(),
+        loss_first: loss(times.first()),
+        loss_last: loss(times.last()),
+    }
+}
+
+fn print(measured: &Measured, console: Console) {
+    console.line(format_args!(
+        "{} batch {} at {}², {} threads, {}: step {:.3} s ({:.2} images/s), forward {:.3}, backward {:.3}, optimizer {:.3}",
+        measured.model,
+        measured.batch,
+        measured.size,
+        measured.threads,
+        measured.isa,
+        measured.median_seconds,
+        measured.images_per_second,
+        measured.forward,
+        measured.backward,
+        measured.optimizer,
+    ));
+    if let Some(bytes) = measured.peak_rss_bytes {
+        console.line(format_args!(
+            "peak memory {:.2} GiB",
+            bytes as f64 / f64::from(1 << 30)
+        ));
+    }
+    console.line(format_args!(
+        "loss {:.4} → {:.4}",
+        measured.loss_first, measured.loss_last
+    ));
+}
