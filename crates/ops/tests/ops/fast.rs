@@ -12,7 +12,8 @@ use proptest::prelude::*;
 
 /// f32 sums of some hundred products against f64, relative to the largest value.
 const DIRECT: f64 = 2e-6;
-/// The promise of F(4×4, 3×3).
+/// The promise of F(4×4, 3×3). Its f32 sums grow with what they sum: measured on 20×20 maps, 4.8e-6
+/// with 64 channels, 7.4e-6 with 128, 1.4e-5 with 256 and 2.4e-5 with 512, beyond the promise.
 const WINOGRAD: f64 = 1e-5;
 
 /// The numbers of one convolution, NCHW.
@@ -85,11 +86,14 @@ impl Numbers {
 /// The worst relative errors of the three directions, over all instruction sets.
 fn worst_errors(shape: &ConvShape, numbers: &Numbers, algorithms: Algorithms) -> [f64; 3] {
     let expected = numbers.expected(shape);
-    let (mut packed, mut memory) = (vec![f32::NAN; 3], vec![f32::NAN; 7]);
+    let (mut packed, mut memory) = (vec![0.0; 3], vec![0.0; 7]);
     let mut worst = [0.0_f64; 3];
     for isa in sets() {
         let op = Conv::with_algorithms(isa, *shape, algorithms);
         let used = op.algorithms();
+        // Memory that has grown is reused, and whatever it holds must not matter.
+        packed.fill(f32::NAN);
+        memory.fill(f32::NAN);
         let got = numbers.results(&op, &mut packed, &mut memory);
         let directions = [
             ("output", used.forward),
@@ -223,7 +227,7 @@ fn realistic(shape: &ConvShape) -> Numbers {
 }
 
 #[test]
-fn winograd_keeps_its_promise_at_the_sizes_of_a_resnet() {
+fn winograd_keeps_its_promise_up_to_128_channels() {
     for (inputs, outputs) in [(64, 64), (128, 16), (16, 128)] {
         let shape = conv_shape(1, map(20, 20, inputs), outputs, [3, 1, 1]);
         let worst = worst_errors(&shape, &realistic(&shape), Algorithms::of(&shape));
