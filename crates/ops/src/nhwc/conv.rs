@@ -6,6 +6,7 @@ use crate::kernels::conv::ConvShape;
 use super::bands::{MapSize, Source};
 use super::direct::Direct;
 use super::isa::Isa;
+use super::panels::grown;
 use super::sinks::Sink;
 use super::winograd::{Direction, GRAIN, SIDE, Winograd};
 
@@ -85,14 +86,21 @@ pub struct Conv {
 
 impl Conv {
     /// With the algorithms that suit the shape.
+    ///
+    /// # Panics
+    /// A batch without an image.
     #[must_use]
     pub fn new(isa: Isa, shape: ConvShape) -> Self {
         Self::with_algorithms(isa, shape, Algorithms::of(&shape))
     }
 
     /// With given algorithms, for comparison. Winograd where it does not apply becomes direct.
+    ///
+    /// # Panics
+    /// A batch without an image.
     #[must_use]
     pub fn with_algorithms(isa: Isa, shape: ConvShape, wanted: Algorithms) -> Self {
+        assert!(shape.images > 0, "a batch has at least one image");
         let able = Algorithms::of(&shape);
         let reach = |wanted, able| {
             if able == Algorithm::Winograd {
@@ -267,11 +275,4 @@ impl Conv {
             }
         }
     }
-}
-
-fn grown(memory: &mut Vec<f32>, len: usize) -> &mut [f32] {
-    if memory.len() < len {
-        memory.resize(len, 0.0);
-    }
-    &mut memory[..len]
 }

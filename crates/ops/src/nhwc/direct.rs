@@ -14,9 +14,9 @@ use crate::kernels::scratch::Scratch;
 
 use super::bands::{Band, Bands, MapSize, Padded, Source};
 use super::isa::Isa;
-use super::micro::{Packed, Pixels, Rows, Target, add_outer_products, multiply_rows};
-use super::panels::{Panel, PanelLayout};
-use super::sinks::{BandSink, Sink};
+use super::micro::{Packed, Pixels, Rows, Target, multiply_rows, sum_outer_products};
+use super::panels::{Panel, PanelLayout, grown};
+use super::sinks::{BandSink, Onto, Sink};
 
 /// Places of a band, about.
 const PLACES: usize = 512;
@@ -191,11 +191,7 @@ impl Direct {
         let bands = self.bands(self.output);
         let n_groups = (PARTIAL_LEN / layout.len()).clamp(8, 64);
         let groups = Blocks::exactly(bands.count(), n_groups, 1);
-        let needed = groups.count() * layout.len();
-        if memory.len() < needed {
-            memory.resize(needed, 0.0);
-        }
-        let partials = &mut memory[..needed];
+        let partials = grown(memory, groups.count() * layout.len());
         let tasks = partials.par_chunks_exact_mut(layout.len()).enumerate();
         tasks.for_each(|(group, sums)| {
             sums.fill(0.0);
@@ -491,7 +487,13 @@ impl<X: Source, Y: Source> WithSimd for WeightBand<'_, X, Y> {
                     };
                     let sums = &mut sums[panel.start + ky * run * width..][..run * width];
                     let pixels = [band.rows.len(), gradients.width];
-                    add_outer_products(simd, pixels, (run, left), (panel.vectors, right), sums);
+                    sum_outer_products(
+                        simd,
+                        pixels,
+                        (run, left),
+                        (panel.vectors, right),
+                        (Onto::Sum, sums),
+                    );
                 }
             }
         }

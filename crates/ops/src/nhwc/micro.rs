@@ -1,17 +1,29 @@
 //! The two matrix micro-kernels that every convolution here is made of.
 //!
 //! Both keep a small block of results in registers. [`multiply_rows`] gives rows of a product,
-//! [`add_outer_products`] sums outer products over pixels. This file and `winograd_tiles` hold the
+//! [`sum_outer_products`] sums outer products over pixels. This file and `winograd_tiles` hold the
 //! unsafe code of the fast path: raw loads and stores behind assertions over whole slices.
+#![expect(
+    clippy::needless_range_loop,
+    reason = "places that are constants after unrolling keep arrays of vectors in registers; \
+              iterators over them do not"
+)]
 
 use pulp::{Simd, WithSimd};
 
+use crate::kernels::blocks::Blocks;
+
 use super::panels::{Panel, PanelLayout};
+use super::sinks::Onto;
 
 /// The most rows that a block of results has.
 const MAX_ROWS: usize = 14;
 /// The most numbers that a row of a block has: two of the widest vectors.
 const WIDEST: usize = 32;
+
+/// Products that are summed in registers before they are added onto the result: sums of sums round
+/// less than one long sum. Only the inner sums of one segment are cut.
+const SUMMED_TOGETHER: usize = 64;
 
 /// Rows of a block of results: with two vectors a row, 28 of 32 registers or 12 of 16.
 const fn block_rows<S: Simd>() -> usize {
@@ -75,22 +87,37 @@ pub(crate) fn multiply_rows<S: Simd>(
     );
     let blocks = n.div_ceil(block_rows::<S>());
     let of_plane = panel.start + packed.plane * layout.plane_len(panel);
+    let slices = if rows.segments == 1 {
+        Blocks::at_most(rows.length, 2 * SUMMED_TOGETHER, SUMMED_TOGETHER)
+    } else {
+        Blocks::exactly(rows.length, 1, 1)
+    };
     for block in 0..blocks {
         let (from, to) = (block * n / blocks, (block + 1) * n / blocks);
         let start = target.start + from * target.row + panel.column;
-        // SAFETY: the assertions keep rows 0..n with all their runs, the panel, and `columns`
-        // numbers of each target row within their slices; from..to lies within 0..n.
-        unsafe {
-            let product = Product {
-                rows: rows.data.as_ptr().add(rows.start + from * rows.row),
-                strides: [rows.row, rows.segment],
-                runs: [rows.segments, rows.length],
-                panel: packed.data.as_ptr().add(of_plane),
-                target: target.data.as_mut_ptr().add(start),
-                target_row: target.row,
-                columns: panel.columns,
-            };
-            product.run(simd, to - from, panel);
+        for slice in slices.ranges() {
+            // SAFETY: the assertions keep rows 0..n with all their runs, the panel, and `columns`
+            // numbers of each target row within their slices; from..to lies within 0..n, and the
+            // slice within the run.
+            unsafe {
+                let product = Product {
+                    rows: rows
+                        .data
+                        .as_ptr()
+                        .add(rows.start + from * rows.row + slice.start),
+                    strides: [rows.row, rows.segment],
+                    runs: [rows.segments, slice.len()],
+                    panel: packed
+                        .data
+                        .as_ptr()
+                        .add(of_plane + slice.start * layout.width(panel)),
+                    target: target.data.as_mut_ptr().add(start),
+                    target_row: target.row,
+                    columns: panel.columns,
+                    is_first: slice.start == 0,
+                };
+                product.run(simd, to - from, panel);
+            }
         }
     }
 }
@@ -105,6 +132,8 @@ struct Product {
     target: *mut f32,
     target_row: usize,
     columns: usize,
+    /// Whether the target is unset; else the product is added onto it.
+    is_first: bool,
 }
 
 /// Calls `$kernel::<n, vectors>` for a number of rows that is known at run time.
@@ -166,6 +195,7 @@ impl<const ROWS: usize, const VECTORS: usize> WithSimd for ProductOf<ROWS, VECTO
             target,
             target_row,
             columns,
+            is_first,
         } = self.0;
         let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
         // SAFETY: whoever made this promised (`Product::run`) that all of it is within its slices.
@@ -180,7 +210,7 @@ impl<const ROWS: usize, const VECTORS: usize> WithSimd for ProductOf<ROWS, VECTO
                     for r in 0..ROWS {
                         let left = simd.splat_f32s(*rows.add(r * row));
                         for v in 0..VECTORS {
-                            sums[r][v] = simd.mul_add_e_f32s(left, right[v], sums[r][v]);
+                            sums[r][v] = multiply_add(simd, left, right[v], sums[r][v]);
                         }
                     }
                     panel = panel.add(VECTORS * S::F32_LANES);
@@ -188,23 +218,36 @@ impl<const ROWS: usize, const VECTORS: usize> WithSimd for ProductOf<ROWS, VECTO
                 }
             }
             // Constant places only, so that the sums stay in registers.
-            let is_whole = columns == VECTORS * S::F32_LANES;
+            if columns == VECTORS * S::F32_LANES {
+                if !is_first {
+                    for r in 0..ROWS {
+                        for v in 0..VECTORS {
+                            let at = target.add(r * target_row + v * S::F32_LANES);
+                            sums[r][v] = simd.add_f32s(load::<S>(at), sums[r][v]);
+                        }
+                    }
+                }
+                for r in 0..ROWS {
+                    for v in 0..VECTORS {
+                        let at = target.add(r * target_row + v * S::F32_LANES);
+                        store::<S>(at, sums[r][v]);
+                    }
+                }
+                return;
+            }
+            // A panel with fewer columns goes through a block of its own.
             let mut block = [0.0_f32; MAX_ROWS * WIDEST];
-            let (to, to_row) = if is_whole {
-                (target, target_row)
-            } else {
-                (block.as_mut_ptr(), WIDEST)
-            };
             for r in 0..ROWS {
                 for v in 0..VECTORS {
-                    store::<S>(to.add(r * to_row + v * S::F32_LANES), sums[r][v]);
+                    let at = block.as_mut_ptr().add(r * WIDEST + v * S::F32_LANES);
+                    store::<S>(at, sums[r][v]);
                 }
             }
-            if !is_whole {
-                for (r, row) in block.chunks_exact(WIDEST).enumerate().take(ROWS) {
-                    let target =
-                        std::slice::from_raw_parts_mut(target.add(r * target_row), columns);
-                    target.copy_from_slice(&row[..columns]);
+            for (r, row) in block.chunks_exact(WIDEST).enumerate().take(ROWS) {
+                let target = target.add(r * target_row);
+                let target = std::slice::from_raw_parts_mut(target, columns);
+                for (target, &sum) in target.iter_mut().zip(row) {
+                    *target = if is_first { sum } else { *target + sum };
                 }
             }
         }
@@ -229,15 +272,15 @@ impl Pixels<'_> {
     }
 }
 
-/// Adds Σ over pixels of left[pixel] ⊗ right[pixel] onto `sums`: `n` rows (numbers of a left pixel)
-/// of `vectors` whole vectors (of a right pixel), 1 or 2.
+/// Writes Σ over pixels of left[pixel] ⊗ right[pixel] to `sums`, or adds it onto them: `n` rows
+/// (numbers of a left pixel) of `vectors` whole vectors (of a right pixel), 1 or 2.
 #[inline(always)]
-pub(crate) fn add_outer_products<S: Simd>(
+pub(crate) fn sum_outer_products<S: Simd>(
     simd: S,
     pixels: [usize; 2],
     (n, left): (usize, Pixels<'_>),
     (vectors, right): (usize, Pixels<'_>),
-    sums: &mut [f32],
+    (onto, sums): (Onto, &mut [f32]),
 ) {
     let width = vectors * S::F32_LANES;
     assert!((1..=2).contains(&vectors));
@@ -266,6 +309,7 @@ pub(crate) fn add_outer_products<S: Simd>(
                 right_strides: [right.outer, right.inner],
                 pixels,
                 sums: sums.as_mut_ptr().add(from * width),
+                is_first: onto == Onto::Unset,
             };
             outer.run(simd, to - from, vectors);
         }
@@ -280,6 +324,7 @@ struct Outer {
     right_strides: [usize; 2],
     pixels: [usize; 2],
     sums: *mut f32,
+    is_first: bool,
 }
 
 impl Outer {
@@ -312,11 +357,6 @@ impl<const ROWS: usize, const VECTORS: usize> WithSimd for OuterOf<ROWS, VECTORS
         // SAFETY: whoever made this promised (`Outer::run`) that all of it is within its slices.
         unsafe {
             let mut sums = [[simd.splat_f32s(0.0); VECTORS]; ROWS];
-            for r in 0..ROWS {
-                for v in 0..VECTORS {
-                    sums[r][v] = load::<S>(outer.sums.add(r * width + v * S::F32_LANES));
-                }
-            }
             for o in 0..outer.pixels[0] {
                 let mut left = outer.left.add(o * outer.left_strides[0]);
                 let mut right = outer.right.add(o * outer.right_strides[0]);
@@ -328,11 +368,20 @@ impl<const ROWS: usize, const VECTORS: usize> WithSimd for OuterOf<ROWS, VECTORS
                     for r in 0..ROWS {
                         let left = simd.splat_f32s(*left.add(r));
                         for v in 0..VECTORS {
-                            sums[r][v] = simd.mul_add_e_f32s(left, right_now[v], sums[r][v]);
+                            sums[r][v] = multiply_add(simd, left, right_now[v], sums[r][v]);
                         }
                     }
                     left = left.wrapping_add(outer.left_strides[1]);
                     right = right.wrapping_add(outer.right_strides[1]);
+                }
+            }
+            if !outer.is_first {
+                // Onto what is there only now: sums of sums round less than one long sum.
+                for r in 0..ROWS {
+                    for v in 0..VECTORS {
+                        let at = outer.sums.add(r * width + v * S::F32_LANES);
+                        sums[r][v] = simd.add_f32s(load::<S>(at), sums[r][v]);
+                    }
                 }
             }
             for r in 0..ROWS {
@@ -341,6 +390,17 @@ impl<const ROWS: usize, const VECTORS: usize> WithSimd for OuterOf<ROWS, VECTORS
                 }
             }
         }
+    }
+}
+
+/// a · b + c: fused where the processor does that in one instruction.
+#[inline(always)]
+pub(crate) fn multiply_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+    if S::F32_LANES > 4 {
+        simd.mul_add_e_f32s(a, b, c)
+    } else {
+        // The portable set would call a function for every fused product.
+        simd.add_f32s(simd.mul_f32s(a, b), c)
     }
 }
 

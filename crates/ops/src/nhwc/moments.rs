@@ -8,6 +8,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::kernels::batch_norm::Moments;
+use crate::kernels::scratch::Scratch;
 
 use super::bands::{Bands, MapSize};
 use super::isa::Isa;
@@ -45,13 +46,23 @@ impl BandMoments {
                 mean[c] += place[c];
             }
         }
-        let share = 1.0 / (raw.len() / channels) as f32;
-        mean.iter_mut().for_each(|mean| *mean *= share);
+        let n = (raw.len() / channels) as f32;
+        mean.iter_mut().for_each(|mean| *mean /= n);
+        let mut rest = Scratch::new(channels);
+        let rest = &mut rest[..channels];
+        rest.fill(0.0);
         for place in raw.chunks_exact(channels) {
             for c in 0..channels {
                 let deviation = place[c] - mean[c];
+                rest[c] += deviation;
                 squares[c] += deviation * deviation;
             }
+        }
+        // What rounding left in the mean: it matters where the mean is large.
+        for c in 0..channels {
+            let error = rest[c] / n;
+            squares[c] = (squares[c] - rest[c] * error).max(0.0);
+            mean[c] += error;
         }
     }
 
@@ -109,6 +120,8 @@ impl ScaleShift {
 /// Σ gradient and Σ gradient · (x − mean) of each band, by channel.
 #[derive(Clone, Debug, Default)]
 pub struct GradientSums {
+    /// Exact, and as the bands take it.
+    exact_mean: Vec<f64>,
     mean: Vec<f32>,
     parts: Vec<f32>,
 }
@@ -118,6 +131,7 @@ impl GradientSums {
     #[must_use]
     pub fn around(mean: &[f64]) -> Self {
         Self {
+            exact_mean: mean.to_vec(),
             mean: mean.iter().map(|&mean| mean as f32).collect(),
             parts: Vec::new(),
         }
@@ -145,7 +159,10 @@ impl GradientSums {
                 *total += f64::from(sum);
             }
         }
-        let by_deviation = totals.split_off(channels);
+        let mut by_deviation = totals.split_off(channels);
+        for (c, total) in by_deviation.iter_mut().enumerate() {
+            *total += (f64::from(self.mean[c]) - self.exact_mean[c]) * totals[c];
+        }
         [totals, by_deviation]
     }
 }

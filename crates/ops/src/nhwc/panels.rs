@@ -60,7 +60,7 @@ impl PanelLayout {
     }
 
     /// Cuts packed numbers into panels.
-    pub(crate) fn split<'a>(self, mut packed: &'a mut [f32]) -> Vec<(Panel, &'a mut [f32])> {
+    pub(crate) fn split(self, mut packed: &mut [f32]) -> Vec<(Panel, &mut [f32])> {
         self.panels()
             .map(|panel| {
                 let len = self.planes * self.plane_len(panel);
@@ -70,4 +70,12 @@ impl PanelLayout {
             })
             .collect()
     }
+}
+
+/// The first `len` numbers of memory that grows as needed.
+pub(crate) fn grown(memory: &mut Vec<f32>, len: usize) -> &mut [f32] {
+    if memory.len() < len {
+        memory.resize(len, 0.0);
+    }
+    &mut memory[..len]
 }

@@ -154,7 +154,8 @@ impl BandSink for StoreActivatedPart<'_> {
 
 /// Stores max(0, 2×2 max pooling + bias), and the place of each maximum where it is wanted.
 ///
-/// Pooling, bias and ReLU commute, so only a quarter of the output is ever written.
+/// Pooling, bias and ReLU commute, so only a quarter of the output is ever written. The map's sides
+/// must be even.
 #[derive(Debug)]
 pub struct StorePooled<'a> {
     /// [N, H/2, W/2, C].
@@ -176,6 +177,11 @@ impl<'a> Sink for StorePooled<'a> {
     type Part = StorePooledPart<'a>;
 
     fn split(self, bands: &Bands) -> Vec<Self::Part> {
+        let (height, width) = (bands.size.height, bands.size.width);
+        assert!(
+            height.is_multiple_of(2) && width.is_multiple_of(2),
+            "2×2 pooling takes maps of even sides, not {height}×{width}"
+        );
         let bias = self.bias;
         let (mut output, mut places) = (self.output, self.places);
         bands

@@ -1,9 +1,10 @@
 //! The weight gradient of a 3×3 convolution at stride 1 in the domain of F(4×4, 3×3):
 //! dw = Gᵀ [Σ over tiles of (Bᵀ d B) ⊗ (A dy Aᵀ)] G.
 //!
-//! In chunks of tiles: first every band of a chunk writes its planes, then every task owns a part
-//! of the sums and adds the whole chunk onto it. So no sum is shared, none has to be put together,
-//! and the order of each is fixed.
+//! Two ways, by the size of the sums. Where they are small, the bands are cut into groups, each task
+//! sums its group's bands in the cache, and the groups' sums are added in their order. Where they are
+//! large, in chunks of tiles: first every band of a chunk writes its planes, then every task owns a
+//! part of the sums and adds the whole chunk onto it. Either way the order of each sum is fixed.
 
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
@@ -11,20 +12,30 @@ use rayon::prelude::*;
 use crate::kernels::blocks::Blocks;
 use crate::kernels::scratch::Scratch;
 
-use super::bands::{Band, Padded, Source};
-use super::micro::{Pixels, add_outer_products};
-use super::panels::{Panel, PanelLayout};
+use super::bands::{Band, Bands, Padded, Source};
+use super::micro::{Pixels, sum_outer_products};
+use super::panels::{Panel, PanelLayout, grown};
+use super::sinks::Onto;
 use super::winograd::{SIDE, TAPS, Winograd, plane_stride};
 use super::winograd_tiles::{
     KERNEL_TO_TILE, PLANES, PlanePlace, STEP, TILE, TilePlace, gradient_to_planes,
 };
 
-/// Numbers in the planes of a chunk, about: what the last level of cache holds.
-const CHUNK_LEN: usize = 3 << 20;
+/// Numbers in the sums of a group at most: with the planes of a band they fit into the second level
+/// of cache.
+const GROUP_LEN: usize = PLANES * 64 * 64;
+/// Groups of bands.
+const GROUPS: usize = 16;
+/// Tiles of a group's band, about.
+const GROUP_TILES: usize = 20;
+/// Numbers in the planes of a chunk, about: they go through the last level of cache.
+const CHUNK_LEN: usize = 1 << 19;
 /// Tiles of a chunk at least, so that sums are not read and written too often.
 const CHUNK_TILES: usize = 112;
 /// Tiles that are summed before the next rows of the sums, so that they stay in the first cache.
 const SEGMENT_TILES: usize = 128;
+/// Sums of groups that are added by one task.
+const SUMMED_TOGETHER: usize = 1 << 12;
 /// Rows of the sums that a task owns at most.
 const TASK_ROWS: usize = 128;
 
@@ -54,25 +65,85 @@ impl Winograd {
     ) {
         let (inputs, outputs) = (self.input.channels, self.output.channels);
         assert_eq!(weight_gradient.len(), inputs * outputs * TAPS);
-        let bands = self.bands();
+        let layout = Self::layout(self.isa, inputs, outputs);
+        if layout.len() <= GROUP_LEN {
+            self.sum_groups(layout, (input, gradient), memory);
+        } else {
+            self.sum_chunks(layout, (input, gradient), memory);
+        }
+        self.write_gradient(layout, &memory[..layout.len()], weight_gradient);
+    }
+
+    fn chunk_layout(&self, bands: &Bands) -> ChunkLayout {
         let tiles = bands.iter().map(|band| self.tiles(&band).count()).max();
         let tiles = tiles.unwrap_or(1);
-        let chunk = ChunkLayout {
+        ChunkLayout {
             tiles,
-            input_stride: plane_stride(tiles * inputs),
-            gradient_stride: plane_stride(tiles * outputs),
-        };
-        let bands_each = (CHUNK_LEN / chunk.band_len()).max(CHUNK_TILES.div_ceil(tiles));
-        let chunks = Blocks::at_most(bands.count(), bands_each, 1);
-        let layout = Self::layout(self.isa, inputs, outputs);
-        let longest = chunks.ranges().map(|range| range.len()).max().unwrap_or(0);
-        let needed = layout.len() + longest * chunk.band_len();
-        if memory.len() < needed {
-            memory.resize(needed, 0.0);
+            input_stride: plane_stride(tiles * self.input.channels),
+            gradient_stride: plane_stride(tiles * self.output.channels),
         }
+    }
+
+    /// Writes the sums to the beginning of `memory`, group by group.
+    fn sum_groups(
+        &self,
+        layout: PanelLayout,
+        (input, gradient): (&impl Source, &impl Source),
+        memory: &mut Vec<f32>,
+    ) {
+        let bands = Bands::new(self.images, self.output, GROUP_TILES * STEP * STEP, STEP);
+        let chunk = self.chunk_layout(&bands);
+        let groups = Blocks::exactly(bands.count(), GROUPS, 1);
+        let sums = grown(memory, groups.count() * layout.len());
+        let tasks = sums.par_chunks_exact_mut(layout.len()).enumerate();
+        tasks.for_each(|(group, sums)| {
+            let mut planes = Scratch::new(chunk.band_len());
+            for (place, band) in groups.range(group).enumerate() {
+                self.isa.run(TransformBand {
+                    convolution: self,
+                    chunk,
+                    input,
+                    gradient,
+                    band: bands.band(band),
+                    planes: &mut planes,
+                });
+                let onto = if place == 0 { Onto::Unset } else { Onto::Sum };
+                for task in self.tasks(layout, chunk, (&planes, onto), sums) {
+                    self.isa.run(task);
+                }
+            }
+        });
+        let (total, others) = sums.split_at_mut(layout.len());
+        let columns = total.par_chunks_mut(SUMMED_TOGETHER).enumerate();
+        columns.for_each(|(place, total)| {
+            for other in others.chunks_exact(layout.len()) {
+                let other = &other[place * SUMMED_TOGETHER..];
+                let pairs = total.iter_mut().zip(other);
+                pairs.for_each(|(total, sum)| *total += sum);
+            }
+        });
+    }
+
+    /// Writes the sums to the beginning of `memory`, chunk by chunk.
+    fn sum_chunks(
+        &self,
+        layout: PanelLayout,
+        (input, gradient): (&impl Source, &impl Source),
+        memory: &mut Vec<f32>,
+    ) {
+        let bands = self.bands();
+        let chunk = self.chunk_layout(&bands);
+        let bands_each = (CHUNK_LEN / chunk.band_len()).max(CHUNK_TILES.div_ceil(chunk.tiles));
+        let chunks = Blocks::at_most(bands.count(), bands_each, 1);
+        let longest = chunks.ranges().map(|range| range.len()).max().unwrap_or(0);
+        let memory = grown(memory, layout.len() + longest * chunk.band_len());
         let (sums, planes) = memory.split_at_mut(layout.len());
-        sums.fill(0.0);
         for range in chunks.ranges() {
+            let onto = if range.start == 0 {
+                Onto::Unset
+            } else {
+                Onto::Sum
+            };
             let planes = &mut planes[..range.len() * chunk.band_len()];
             let tasks = planes.par_chunks_exact_mut(chunk.band_len());
             tasks.zip(range).for_each(|(planes, band)| {
@@ -85,31 +156,38 @@ impl Winograd {
                     planes,
                 });
             });
-            self.add_chunk(layout, chunk, planes, sums);
+            let tasks = self.tasks(layout, chunk, (planes, onto), sums);
+            tasks.into_par_iter().for_each(|task| self.isa.run(task));
         }
-        self.write_gradient(layout, sums, weight_gradient);
     }
 
-    /// Adds a chunk's outer products onto the sums.
-    fn add_chunk(&self, layout: PanelLayout, chunk: ChunkLayout, planes: &[f32], sums: &mut [f32]) {
+    /// What sums a chunk's outer products, cut so that each task owns its sums.
+    fn tasks<'a>(
+        &self,
+        layout: PanelLayout,
+        chunk: ChunkLayout,
+        (planes, onto): (&'a [f32], Onto),
+        sums: &'a mut [f32],
+    ) -> Vec<SumChunk<'a>> {
         let mut tasks = Vec::new();
         for (panel, of_panel) in layout.split(sums) {
             let (width, plane_len) = (layout.width(panel), layout.plane_len(panel));
             for (plane, of_plane) in of_panel.chunks_exact_mut(plane_len).enumerate() {
                 for (part, sums) in of_plane.chunks_mut(TASK_ROWS * width).enumerate() {
-                    tasks.push(AddChunk {
+                    tasks.push(SumChunk {
                         chunk,
                         planes,
                         plane,
                         panel,
                         channels: [layout.inner, layout.columns],
                         first_row: part * TASK_ROWS,
+                        onto,
                         sums,
                     });
                 }
             }
         }
-        tasks.into_par_iter().for_each(|task| self.isa.run(task));
+        tasks
     }
 
     /// Writes Gᵀ s G of the sums.
@@ -169,8 +247,6 @@ impl<X: Source, Y: Source> WithSimd for TransformBand<'_, X, Y> {
         let mut rows = Scratch::new(padded.len());
         for (place, image) in band.images.clone().enumerate() {
             padded.fill(self.gradient, image, &mut rows);
-            // Rows of the next band are not this one's.
-            rows[band.rows.len() * padded.row_len()..].fill(0.0);
             for (tile, [y, x]) in tiles.of_image(place) {
                 let from = TilePlace {
                     start: y * STEP * padded.row_len() + x * STEP * channels,
@@ -188,17 +264,18 @@ impl<X: Source, Y: Source> WithSimd for TransformBand<'_, X, Y> {
     }
 }
 
-struct AddChunk<'a> {
+struct SumChunk<'a> {
     chunk: ChunkLayout,
     planes: &'a [f32],
     plane: usize,
     panel: Panel,
     channels: [usize; 2],
     first_row: usize,
+    onto: Onto,
     sums: &'a mut [f32],
 }
 
-impl WithSimd for AddChunk<'_> {
+impl WithSimd for SumChunk<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -226,7 +303,13 @@ impl WithSimd for AddChunk<'_> {
             };
             let pixels = [bands.len(), chunk.tiles];
             let right = (self.panel.vectors, right);
-            add_outer_products(simd, pixels, (rows, left), right, self.sums);
+            let onto = if bands.start == 0 {
+                self.onto
+            } else {
+                Onto::Sum
+            };
+            let sums = (onto, &mut *self.sums);
+            sum_outer_products(simd, pixels, (rows, left), right, sums);
         }
     }
 }

@@ -3,10 +3,14 @@
 //! With the matrices of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015:
 //! output = Aᵀ[(G w Gᵀ) ⊙ (Bᵀ d B)]A for a 6×6 tile d of the input, a 3×3 kernel w and a 4×4 tile
 //! of the output. A vector holds neighbouring channels of one place.
+#![expect(
+    clippy::needless_range_loop,
+    reason = "places that are constants after unrolling keep arrays of vectors in registers"
+)]
 
 use pulp::Simd;
 
-use super::micro::{load, store};
+use super::micro::{load, multiply_add, store};
 
 /// Rows and columns of a tile of the output.
 pub(crate) const STEP: usize = 4;
@@ -169,24 +173,34 @@ pub(crate) fn gradient_to_planes<S: Simd>(
     }
 }
 
+/// c − a · b.
+#[inline(always)]
+fn subtract_product<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+    if S::F32_LANES > 4 {
+        simd.negate_mul_add_e_f32s(a, b, c)
+    } else {
+        // As in `multiply_add`.
+        simd.sub_f32s(c, simd.mul_f32s(a, b))
+    }
+}
+
 /// Bᵀ along one side.
 #[inline(always)]
 fn input_side<S: Simd>(simd: S, d: [S::f32s; TILE]) -> [S::f32s; TILE] {
     let two = simd.splat_f32s(2.0);
     let four = simd.splat_f32s(4.0);
     let five = simd.splat_f32s(5.0);
-    // negate_mul_add(a, b, c) is c − a·b.
-    let inner = simd.negate_mul_add_e_f32s(four, d[2], d[4]); // d4 − 4 d2
-    let outer = simd.negate_mul_add_e_f32s(four, d[1], d[3]); // d3 − 4 d1
+    let inner = subtract_product(simd, four, d[2], d[4]); // d4 − 4 d2
+    let outer = subtract_product(simd, four, d[1], d[3]); // d3 − 4 d1
     let even = simd.sub_f32s(d[4], d[2]);
     let odd = simd.mul_f32s(two, simd.sub_f32s(d[3], d[1]));
     [
-        simd.mul_add_e_f32s(four, d[0], simd.negate_mul_add_e_f32s(five, d[2], d[4])),
+        multiply_add(simd, four, d[0], subtract_product(simd, five, d[2], d[4])),
         simd.add_f32s(inner, outer),
         simd.sub_f32s(inner, outer),
         simd.add_f32s(even, odd),
         simd.sub_f32s(even, odd),
-        simd.mul_add_e_f32s(four, d[1], simd.negate_mul_add_e_f32s(five, d[3], d[5])),
+        multiply_add(simd, four, d[1], subtract_product(simd, five, d[3], d[5])),
     ]
 }
 
@@ -200,9 +214,9 @@ fn output_side<S: Simd>(simd: S, m: [S::f32s; TILE]) -> [S::f32s; STEP] {
     let (far_sum, far) = (simd.add_f32s(m[3], m[4]), simd.sub_f32s(m[3], m[4]));
     [
         simd.add_f32s(m[0], simd.add_f32s(sum, far_sum)),
-        simd.mul_add_e_f32s(two, far, difference),
-        simd.mul_add_e_f32s(four, far_sum, sum),
-        simd.add_f32s(m[5], simd.mul_add_e_f32s(eight, far, difference)),
+        multiply_add(simd, two, far, difference),
+        multiply_add(simd, four, far_sum, sum),
+        simd.add_f32s(m[5], multiply_add(simd, eight, far, difference)),
     ]
 }
 
@@ -213,8 +227,8 @@ fn gradient_side<S: Simd>(simd: S, d: [S::f32s; STEP]) -> [S::f32s; TILE] {
     let four = simd.splat_f32s(4.0);
     let eight = simd.splat_f32s(8.0);
     let (even, odd) = (simd.add_f32s(d[0], d[2]), simd.add_f32s(d[1], d[3]));
-    let far_even = simd.mul_add_e_f32s(four, d[2], d[0]);
-    let far_odd = simd.mul_add_e_f32s(eight, d[3], simd.mul_f32s(two, d[1]));
+    let far_even = multiply_add(simd, four, d[2], d[0]);
+    let far_odd = multiply_add(simd, eight, d[3], simd.mul_f32s(two, d[1]));
     [
         d[0],
         simd.add_f32s(even, odd),
