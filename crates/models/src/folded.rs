@@ -26,6 +26,20 @@ use crate::xray_cnn::{POOL, XrayCnn};
 const IMAGES_TOGETHER: usize = 16;
 
 /// A network that only gives logits.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use cxr_models::{Architecture, Folded, FoldedMemory, Mode, ModelConfig, Network};
+/// use cxr_ops::nhwc::Isa;
+///
+/// let network = Network::new(&ModelConfig::new(Architecture::XrayCnn, 1, 32, 32), 7)?;
+/// let images = Tensor::ones((1, 3, 32, 32), DType::F32, &Device::Cpu)?;
+/// let folded = Folded::new(&network, Isa::best())?;
+/// let logits = folded.logits(&images, &mut FoldedMemory::default())?;
+/// let expected = network.forward(&images, Mode::Eval)?.flatten_all()?.to_vec1::<f32>()?;
+/// assert!((logits[0] - expected[0]).abs() < 1e-5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Folded {
     config: ModelConfig,

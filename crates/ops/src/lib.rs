@@ -3,7 +3,8 @@
 //! For networks written with candle that shall train on a CPU: convolution, pooling, batch
 //! normalisation, ReLU, linear layers, dropout, the loss and Adam, in f32, activations NCHW and
 //! weights OIHW as in PyTorch. Same bits for any number of threads. The arithmetic is in
-//! [`kernels`], functions over slices without candle.
+//! [`kernels`], functions over slices without candle, and in [`nhwc`], convolutions with what
+//! surrounds them for networks that are run layer by layer, without candle's graph.
 //! Deliberately not here: networks, running statistics, schedules, other devices than the CPU.
 //!
 //! ```

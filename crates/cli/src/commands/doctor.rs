@@ -1,5 +1,6 @@
 //! `cxr doctor`: what this machine offers, in one place to paste into a question.
 
+use cxr_ops::nhwc::Isa;
 use serde::Serialize;
 
 use super::Outcome;
@@ -21,6 +22,8 @@ struct Machine {
     operating_system: &'static str,
     threads: usize,
     instruction_sets: Vec<&'static str>,
+    /// The one that training and inference run with.
+    kernels: &'static str,
     cuda: bool,
 }
 
@@ -31,6 +34,7 @@ pub(crate) fn run(_args: &Args, console: Console) -> Result<Outcome, Failure> {
         operating_system: std::env::consts::OS,
         threads: rayon::current_num_threads(),
         instruction_sets: instruction_sets(),
+        kernels: Isa::best().name(),
         cuda: false,
     };
     if console.wants_json() {
@@ -46,6 +50,7 @@ pub(crate) fn run(_args: &Args, console: Console) -> Result<Outcome, Failure> {
             "instruction sets   {}",
             machine.instruction_sets.join(" ")
         ));
+        console.line(format_args!("kernels            {}", machine.kernels));
         console.line("device             cpu (built without CUDA)");
     }
     Ok(Outcome::Done)

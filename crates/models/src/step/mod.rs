@@ -41,9 +41,26 @@ pub(crate) struct Chance {
 }
 
 /// A training step of one network, with its memory.
+///
+/// ```
+/// use candle_core::{DType, Device, Tensor};
+/// use cxr_models::{Architecture, ModelConfig, Network, Step};
+/// use cxr_ops::nhwc::Isa;
+///
+/// let network = Network::new(&ModelConfig::new(Architecture::ResNet18, 2, 32, 32), 7)?;
+/// let mut step = Step::new(&network, Isa::best()).ok_or("a layer is frozen")?;
+/// let images = Tensor::ones((2, 3, 32, 32), DType::F32, &Device::Cpu)?;
+/// let logits = step.forward(&network, &images, (7, 0))?;
+/// assert_eq!(logits.len(), 2 * 2);
+/// let gradients = step.backward(&network, &images, &[0.5, 0.0, -0.25, 0.0])?;
+/// assert_eq!(gradients.get("fc.bias"), Some([0.25, 0.0].as_slice()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Step {
     layers: StepLayers,
+    /// Images of the last forward pass.
+    n_images: usize,
     workspace: Workspace,
     gradients: Gradients,
 }
@@ -71,6 +88,7 @@ impl Step {
         };
         Some(Self {
             layers,
+            n_images: 0,
             workspace: Workspace::default(),
             gradients: Gradients::default(),
         })
@@ -91,16 +109,22 @@ impl Step {
         network.check_input(images)?;
         let chance = Chance { seed, step };
         let Self {
-            layers, workspace, ..
+            layers,
+            n_images,
+            workspace,
+            ..
         } = self;
-        with_images(images, |n, images| match (layers, network.layers()) {
-            (StepLayers::XrayCnn(step), Layers::XrayCnn(layers)) => {
-                step.forward(layers, (n, images), chance, workspace)
+        with_images(images, |n, images| {
+            *n_images = n;
+            match (layers, network.layers()) {
+                (StepLayers::XrayCnn(step), Layers::XrayCnn(layers)) => {
+                    step.forward(layers, (n, images), chance, workspace)
+                }
+                (StepLayers::ResNet(step), Layers::ResNet(layers)) => {
+                    step.forward(layers, (n, images), chance, workspace)
+                }
+                _ => Err(another_network()),
             }
-            (StepLayers::ResNet(step), Layers::ResNet(layers)) => {
-                step.forward(layers, (n, images), chance, workspace)
-            }
-            _ => Err(another_network()),
         })?
     }
 
@@ -118,15 +142,20 @@ impl Step {
         network.check_input(images)?;
         let Self {
             layers,
+            n_images,
             workspace,
             gradients,
         } = self;
+        let n_images = *n_images;
         with_images(images, |n, images| {
-            let expected = n * network.config().n_findings;
-            if logit_gradient.len() != expected {
+            let expected = n_images * network.config().n_findings;
+            if n != n_images || logit_gradient.len() != expected {
+                let found = logit_gradient.len();
                 return Err(ModelFault::Input {
-                    expected: format!("a gradient of {expected} logits"),
-                    found: logit_gradient.len().to_string(),
+                    expected: format!(
+                        "the {n_images} images of the last forward pass and a gradient of {expected} logits"
+                    ),
+                    found: format!("{n} images and a gradient of {found} logits"),
                 });
             }
             let images = (n, images);

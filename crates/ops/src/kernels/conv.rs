@@ -1,20 +1,14 @@
-//! Two-dimensional convolution and its gradients by window matrices and matrix products.
+//! Two-dimensional convolution and its gradients over [N, C, H, W], PyTorch's layout.
 //!
-//! Any kernel, stride and padding. Each tile of the output is one task: its window matrix is made a
-//! few hundred rows at a time and multiplied while it is in the cache. Deliberately not here: groups
-//! and dilation, and kernels for single shapes.
+//! Any kernel, stride and padding. The arithmetic is [`crate::nhwc`]'s: maps are read as
+//! [N, H, W, C] row by row and written back. Deliberately not here: groups and dilation.
 
-pub use super::conv_gradient::{bias_gradient, input_gradient, weight_gradient};
-
-use super::Window;
-use super::blocks::Blocks;
-use super::matrix::{Matrix, Onto, multiply};
-use super::scratch::with_scratch;
-use super::tiling::{Tile, Tiling, rows_of_tiles};
 use rayon::prelude::*;
 
-/// Rows of the window matrix that one matrix product covers.
-pub(crate) const WINDOW_ROWS: usize = 512;
+use super::Window;
+use super::batch_norm::plane_sum;
+use super::scratch::Scratch;
+use crate::nhwc::{Conv, Isa, Planes, StorePlanes};
 
 /// The sizes of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,58 +55,77 @@ pub fn forward(
     assert_eq!(weight.len(), shape.weight_len());
     assert_eq!(output.len(), shape.output_len());
     assert!(bias.is_none_or(|bias| bias.len() == shape.out_channels));
-    let tiling = Tiling::of(shape);
-    let rows = rows_of_tiles(shape, tiling, output);
-    let tiles: Vec<_> = tiling.tiles().zip(rows).collect();
-    tiles.into_par_iter().for_each(|(tile, rows)| {
-        with_scratch(shape.out_channels * tile.columns(), |products| {
-            multiply_tile(shape, &tile, input, weight, products);
-            copy_products(&tile, products, bias, rows);
-        });
-    });
+    let conv = Conv::new(Isa::best(), *shape);
+    let mut packed = Scratch::new(0);
+    conv.pack_forward(weight, packed.buffer());
+    let input = Planes {
+        size: conv.input_size(),
+        data: input,
+    };
+    conv.forward(packed.buffer(), &input, StorePlanes { output, bias });
 }
 
-/// Writes the products of one tile: a row for each output channel.
-fn multiply_tile(
+/// Writes `input_gradient` [N, C, H, W] from `output_gradient` [N, O, H′, W′].
+pub fn input_gradient(
     shape: &ConvShape,
-    tile: &Tile,
-    input: &[f32],
     weight: &[f32],
-    products: &mut [f32],
+    output_gradient: &[f32],
+    input_gradient: &mut [f32],
 ) {
-    let (taps, columns) = (shape.window.taps(), tile.columns());
-    let channel_blocks = Blocks::at_most(shape.channels, (WINDOW_ROWS / taps).max(1), 1);
-    for channels in channel_blocks.ranges() {
-        let window_rows = channels.len() * taps;
-        let onto = if channels.start == 0 {
-            Onto::Unset
-        } else {
-            Onto::Sum
-        };
-        with_scratch(window_rows * columns, |windows| {
-            tile.gather(shape, &channels, input, windows);
-            let sizes = [shape.out_channels, window_rows, columns];
-            let weight = Matrix::new(&weight[channels.start * taps..], shape.channels * taps);
-            multiply(sizes, weight, Matrix::new(windows, columns), products, onto);
-        });
-    }
+    assert_eq!(weight.len(), shape.weight_len());
+    assert_eq!(output_gradient.len(), shape.output_len());
+    assert_eq!(input_gradient.len(), shape.input_len());
+    let conv = Conv::new(Isa::best(), *shape);
+    let mut packed = Scratch::new(0);
+    conv.pack_backward(weight, packed.buffer());
+    let gradient = Planes {
+        size: conv.output_size(),
+        data: output_gradient,
+    };
+    let sink = StorePlanes {
+        output: input_gradient,
+        bias: None,
+    };
+    conv.input_gradient(packed.buffer(), &gradient, sink);
 }
 
-/// Copies products, ordered [channel][image], to the tile's output rows, ordered [image][channel].
-fn copy_products(tile: &Tile, products: &[f32], bias: Option<&[f32]>, rows: Vec<&mut [f32]>) {
-    let places = tile.places.len();
-    let channels = products.len() / tile.columns();
-    for (row_index, row) in rows.into_iter().enumerate() {
-        let (image, channel) = (row_index / channels, row_index % channels);
-        let product = &products[(channel * tile.images.len() + image) * places..][..places];
-        match bias {
-            None => row.copy_from_slice(product),
-            Some(bias) => {
-                let bias = bias[channel];
-                row.iter_mut()
-                    .zip(product)
-                    .for_each(|(row, product)| *row = product + bias);
-            }
-        }
-    }
+/// Writes `weight_gradient` [O, C, kh, kw] from `input` [N, C, H, W] and `output_gradient`
+/// [N, O, H′, W′].
+pub fn weight_gradient(
+    shape: &ConvShape,
+    input: &[f32],
+    output_gradient: &[f32],
+    weight_gradient: &mut [f32],
+) {
+    assert_eq!(input.len(), shape.input_len());
+    assert_eq!(output_gradient.len(), shape.output_len());
+    assert_eq!(weight_gradient.len(), shape.weight_len());
+    let conv = Conv::new(Isa::best(), *shape);
+    let input = Planes {
+        size: conv.input_size(),
+        data: input,
+    };
+    let gradient = Planes {
+        size: conv.output_size(),
+        data: output_gradient,
+    };
+    let mut memory = Scratch::new(0);
+    conv.weight_gradient(&input, &gradient, memory.buffer(), weight_gradient);
+}
+
+/// Writes `bias_gradient` `[O]`: the sum of the output gradient over images and places, in f64.
+pub fn bias_gradient(shape: &ConvShape, output_gradient: &[f32], bias_gradient: &mut [f32]) {
+    assert_eq!(output_gradient.len(), shape.output_len());
+    assert_eq!(bias_gradient.len(), shape.out_channels);
+    let size = shape.window.output_places();
+    bias_gradient
+        .par_iter_mut()
+        .enumerate()
+        .for_each(|(channel, sum)| {
+            let planes = output_gradient
+                .chunks_exact(size)
+                .skip(channel)
+                .step_by(shape.out_channels);
+            *sum = planes.map(plane_sum).sum::<f64>() as f32;
+        });
 }

@@ -55,12 +55,12 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// What becomes of the numbers that the product meets.
+/// What becomes of the numbers that lie where results go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Onto {
+pub enum Onto {
     /// They are replaced; they may be unset.
     Unset,
-    /// The product is added to them.
+    /// The results are added to them.
     Sum,
 }
 

@@ -1,4 +1,4 @@
-//! The arithmetic of every operation as functions over slices, apart from candle.
+//! The arithmetic of every custom operation as functions over slices, apart from candle.
 //!
 //! For the custom ops of this crate, and for whoever drives a network without candle's graph. Each
 //! operation has one function forward and one for each gradient. Activations are NCHW, weights
@@ -12,14 +12,12 @@ pub mod batch_norm;
 pub mod bce;
 pub(crate) mod blocks;
 pub mod conv;
-mod conv_gradient;
 pub mod dropout;
 pub mod linear;
-mod matrix;
-mod patches;
+pub(crate) mod matrix;
 pub mod pool;
 pub mod relu;
 pub(crate) mod scratch;
-mod tiling;
+mod window;
 
-pub use patches::Window;
+pub use window::Window;

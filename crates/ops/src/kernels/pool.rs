@@ -5,8 +5,8 @@
 
 use super::Window;
 use super::batch_norm::plane_sum;
-use super::patches::copy_strided;
 use super::scratch::with_scratch;
+use super::window::copy_strided;
 use rayon::prelude::*;
 
 /// Numbers that one task works on, about.

@@ -30,6 +30,13 @@ impl Scratch {
     }
 }
 
+impl Scratch {
+    /// The memory itself, for what grows it as needed. Its content is unset.
+    pub(crate) fn buffer(&mut self) -> &mut Vec<f32> {
+        &mut self.buffer
+    }
+}
+
 impl Deref for Scratch {
     type Target = [f32];
 

@@ -10,13 +10,14 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::kernels::blocks::Blocks;
+use crate::kernels::matrix::Onto;
 use crate::kernels::scratch::Scratch;
 
 use super::bands::{Band, Bands, MapSize, Padded, Source};
 use super::isa::Isa;
 use super::micro::{Packed, Pixels, Rows, Target, multiply_rows, sum_outer_products};
 use super::panels::{Panel, PanelLayout, grown};
-use super::sinks::{BandSink, Onto, Sink};
+use super::sinks::{BandSink, Sink};
 
 /// Places of a band, about.
 const PLACES: usize = 512;

@@ -12,9 +12,9 @@
 use pulp::{Simd, WithSimd};
 
 use crate::kernels::blocks::Blocks;
+use crate::kernels::matrix::Onto;
 
 use super::panels::{Panel, PanelLayout};
-use super::sinks::Onto;
 
 /// The most rows that a block of results has.
 const MAX_ROWS: usize = 14;

@@ -1,5 +1,7 @@
 //! What becomes of a convolution's output, band by band while it is in the cache.
 
+use crate::kernels::matrix::Onto;
+
 use super::bands::{Band, Bands};
 use super::moments::{BandMoments, GradientSums, GradientSumsPart};
 use super::sources::relu;
@@ -38,6 +40,62 @@ impl BandSink for &mut [f32] {
     #[inline(always)]
     fn take(self, _band: &Band, raw: &mut [f32]) {
         self.copy_from_slice(raw);
+    }
+}
+
+/// Stores the output as [N, C, H, W], PyTorch's layout.
+#[derive(Debug)]
+pub struct StorePlanes<'a> {
+    /// [N, C, H, W].
+    pub output: &'a mut [f32],
+    /// `[C]`.
+    pub bias: Option<&'a [f32]>,
+}
+
+/// A band's part of [`StorePlanes`]: its rows of each plane, [image][channel].
+pub struct StorePlanesPart<'a> {
+    rows: Vec<&'a mut [f32]>,
+    bias: Option<&'a [f32]>,
+}
+
+impl<'a> Sink for StorePlanes<'a> {
+    type Part = StorePlanesPart<'a>;
+
+    fn split(self, bands: &Bands) -> Vec<Self::Part> {
+        let (places, channels) = (bands.size.places(), bands.size.channels);
+        let mut planes: Vec<&mut [f32]> = self.output.chunks_exact_mut(places).collect();
+        let bias = self.bias;
+        bands
+            .iter()
+            .map(|band| {
+                let own = band.images.start * channels..band.images.end * channels;
+                let n = band.rows.len() * band.size.width;
+                let rows = planes[own].iter_mut().map(|plane| {
+                    let (own, rest) = std::mem::take(plane).split_at_mut(n);
+                    *plane = rest;
+                    own
+                });
+                StorePlanesPart {
+                    rows: rows.collect(),
+                    bias,
+                }
+            })
+            .collect()
+    }
+}
+
+impl BandSink for StorePlanesPart<'_> {
+    #[inline(always)]
+    fn take(self, band: &Band, raw: &mut [f32]) {
+        let channels = band.size.channels;
+        let per_image = band.rows.len() * band.size.row_len();
+        for (place, row) in self.rows.into_iter().enumerate() {
+            let (image, channel) = (place / channels, place % channels);
+            let values = raw[image * per_image + channel..].iter().step_by(channels);
+            let bias = self.bias.map_or(0.0, |bias| bias[channel]);
+            let pairs = row.iter_mut().zip(values);
+            pairs.for_each(|(target, &value)| *target = value + bias);
+        }
     }
 }
 
@@ -307,15 +365,6 @@ pub struct StoreGradient<'a> {
     pub sums: &'a mut GradientSums,
 }
 
-/// What becomes of the numbers that lie where results go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Onto {
-    /// They are replaced.
-    Unset,
-    /// The results are added to them.
-    Sum,
-}
-
 /// What decides where a gradient passes a ReLU, and what the sums are taken with.
 #[derive(Clone, Copy, Debug)]
 pub enum Gate<'a> {
@@ -398,32 +447,5 @@ impl BandSink for StoreGradientPart<'_> {
             }
         }
         self.sums.gate_and_measure(self.gate, self.gradient);
-    }
-}
-
-/// Adds the output onto a stored map.
-#[derive(Debug)]
-pub struct AddTo<'a> {
-    /// [N, H, W, C].
-    pub output: &'a mut [f32],
-}
-
-/// A band's part of [`AddTo`].
-pub struct AddToPart<'a>(&'a mut [f32]);
-
-impl<'a> Sink for AddTo<'a> {
-    type Part = AddToPart<'a>;
-
-    fn split(self, bands: &Bands) -> Vec<Self::Part> {
-        let outputs = bands.split(self.output, bands.size.channels);
-        outputs.into_iter().map(AddToPart).collect()
-    }
-}
-
-impl BandSink for AddToPart<'_> {
-    #[inline(always)]
-    fn take(self, _band: &Band, raw: &mut [f32]) {
-        let pairs = self.0.iter_mut().zip(raw.iter());
-        pairs.for_each(|(output, raw)| *output += raw);
     }
 }

@@ -10,12 +10,12 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use crate::kernels::blocks::Blocks;
+use crate::kernels::matrix::Onto;
 use crate::kernels::scratch::Scratch;
 
 use super::bands::{Band, Bands, Padded, Source};
 use super::micro::{Pixels, sum_outer_products};
 use super::panels::{Panel, PanelLayout, grown};
-use super::sinks::Onto;
 use super::winograd::{SIDE, TAPS, Winograd, plane_stride};
 use super::winograd_tiles::{
     KERNEL_TO_TILE, PLANES, PlanePlace, STEP, TILE, TilePlace, gradient_to_planes,

@@ -4,7 +4,7 @@
 use crate::fast_maps::{Producer, give_map, map, sets, to_nchw, to_nhwc};
 use crate::reference::{assert_close, first_maxima, values};
 use cxr_ops::kernels::Window;
-use cxr_ops::nhwc::{Activation, AddTo, MapSize, StoreActivated, StorePooled};
+use cxr_ops::nhwc::{Activation, MapSize, StoreActivated, StorePlanes, StorePooled};
 
 /// Two or three f32 roundings, relative to the largest value.
 const ROUNDING: f64 = 3e-7;
@@ -143,21 +143,42 @@ fn the_first_of_equal_maxima_is_pooled_and_the_first_nan_before_all() {
 }
 
 #[test]
-fn an_output_is_added_onto_a_stored_map() {
+fn an_output_is_stored_as_planes_with_a_bias() {
     for producer in Producer::all() {
-        let before = values(5, producer.len());
+        let size = producer.size();
+        let (n, bias) = (producer.len() / size.len(), values(5, size.channels));
         for isa in sets() {
-            let mut output = before.clone();
+            let mut output = vec![f32::NAN; producer.len()];
             producer.give(
                 isa,
-                AddTo {
+                StorePlanes {
                     output: &mut output,
+                    bias: Some(&bias),
                 },
             );
-            let raw = producer.raw(isa);
-            let expected = before.iter().zip(&raw).map(|(before, raw)| before + raw);
-            let expected: Vec<f32> = expected.collect();
+            let mut expected = to_nchw(n, size.channels, &producer.raw(isa));
+            for (plane, values) in expected.chunks_exact_mut(size.places()).enumerate() {
+                let bias = bias[plane % size.channels];
+                values.iter_mut().for_each(|value| *value += bias);
+            }
             assert_eq!(output, expected, "{isa}, {producer:?}");
         }
     }
+}
+
+#[test]
+#[should_panic(expected = "even sides")]
+fn a_map_of_one_column_is_not_pooled() {
+    let sink = StorePooled {
+        output: &mut [],
+        places: None,
+        bias: &[0.0; 3],
+    };
+    give_map(
+        cxr_ops::nhwc::Isa::best(),
+        2,
+        map(4, 1, 3),
+        &values(1, 24),
+        sink,
+    );
 }

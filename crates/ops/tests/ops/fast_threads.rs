@@ -6,9 +6,9 @@ use crate::reference::values;
 use cxr_ops::kernels::Window;
 use cxr_ops::kernels::batch_norm::Moments;
 use cxr_ops::nhwc::{
-    Activation, AddTo, Algorithm, BandMoments, Conv, Gate, GradientSums, Isa, MapSize,
-    NormBackward, NormGradients, NormRelu, Onto, Picked, Planes, ScaleShift, Shortcut, Sink,
-    Source, StoreActivated, StoreGradient, StorePooled, StoreWithMoments, Stored, Unpooled,
+    Activation, Algorithm, BandMoments, Conv, Gate, GradientSums, Isa, MapSize, NormBackward,
+    NormGradients, NormRelu, Onto, Picked, Planes, ScaleShift, Shortcut, Sink, Source, Store,
+    StoreActivated, StoreGradient, StorePooled, StoreWithMoments, Stored, Unpooled,
     UnpooledNormBackward, add_shortcut, gate_gradient, max_pool, mean_of_places, measure_gradient,
     spread_to_places, transpose_images,
 };
@@ -301,7 +301,7 @@ impl Network {
         let mut of_images = vec![0.0; self.images.len()];
         stem.input_gradient(
             &behind_stem,
-            AddTo {
+            Store {
                 output: &mut of_images,
             },
         );
@@ -325,7 +325,7 @@ impl Network {
         behind_first: &impl Source,
     ) -> (Vec<f32>, NormGradients) {
         let mut of_pooled = vec![0.0; self.pooled.len()];
-        let sink = AddTo {
+        let sink = Store {
             output: &mut of_pooled,
         };
         self.shortcut.input_gradient(behind_shortcut, sink);
