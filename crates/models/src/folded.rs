@@ -112,7 +112,7 @@ impl Folded {
     }
 
     /// Images f32 [B, 3, H, W] → logits `[B, K]`, row-major: those of [`Network::forward`] in
-    /// evaluation mode, within 1e-5 of the largest.
+    /// evaluation mode, within 1e-5 of the largest (2e-5 for ResNet34).
     ///
     /// # Errors
     /// Images of another shape or type.

@@ -10,15 +10,14 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use cxr_models::{Architecture, Mode, ModelConfig, Network, Step, TensorSpec, tensor_specs};
-use cxr_ops::nhwc::Isa;
+use cxr_ops::nhwc::{Isa, Kernels};
 use cxr_ops::{AdamMoments, AdamParameters};
 use serde::Deserialize;
 
 /// What f32 must reach against the f64 reference.
 const RELATIVE_ERROR: f64 = 1e-5;
-/// The same for the step: each 3×3 convolution by F(4×4, 3×3) rounds some ten times as much as a
-/// direct sum, and ResNet34 has 28 of them one behind the other (1.9e-5 seen).
-const STEP_RELATIVE_ERROR: f64 = 5e-5;
+/// The same for the step, which sums in another order (1.02e-5 seen).
+const STEP_RELATIVE_ERROR: f64 = 2e-5;
 /// Adam divides a gradient by its own size, so a gradient that is rounding noise moves its weight
 /// by a full step; PyTorch's own f32 is off by `torch_f32_error`, and so may we be, times this.
 const ADAM_SLACK: f64 = 3.0;
@@ -303,7 +302,9 @@ fn check_step(architecture: Architecture) {
     let batch = batch(&case);
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
         let network = network(architecture, &case);
-        let mut step = Step::new(&network, isa).unwrap();
+        // Direct sums: the rounding of F(4×4, 3×3) moves numbers near 0 across a ReLU now and then,
+        // which no tolerance for rounding allows for.
+        let mut step = Step::new(&network, Kernels::exact(isa)).unwrap();
         let logits = step.forward(&network, &batch.images, (1, 0)).unwrap();
         let shape = (case.images, case.findings);
         let logits = Tensor::from_vec(logits, shape, &Device::Cpu).unwrap();

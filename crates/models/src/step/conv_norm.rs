@@ -4,7 +4,7 @@ use cxr_ops::OpError;
 use cxr_ops::kernels::batch_norm::Moments;
 use cxr_ops::kernels::conv::ConvShape;
 use cxr_ops::nhwc::{
-    BandMoments, Conv, GradientSums, Isa, MapSize, NormGradients, NormRelu, ScaleShift, Sink,
+    BandMoments, Conv, GradientSums, Kernels, MapSize, NormGradients, NormRelu, ScaleShift, Sink,
     Source, StoreWithMoments, Stored,
 };
 
@@ -17,7 +17,7 @@ use crate::layer::{BATCH_NORM_EPSILON, BatchNorm, Convolution};
 #[derive(Debug)]
 pub(crate) struct ConvNorm {
     pub(crate) conv: Conv,
-    isa: Isa,
+    kernels: Kernels,
     output: Vec<f32>,
     bands: BandMoments,
     moments: Moments,
@@ -28,10 +28,10 @@ pub(crate) struct ConvNorm {
 }
 
 impl ConvNorm {
-    pub(crate) fn new(isa: Isa, shape: ConvShape) -> Self {
+    pub(crate) fn new(kernels: Kernels, shape: ConvShape) -> Self {
         Self {
-            conv: Conv::new(isa, shape),
-            isa,
+            conv: Conv::new(kernels, shape),
+            kernels,
             output: Vec::new(),
             bands: BandMoments::default(),
             moments: Moments::default(),
@@ -78,7 +78,7 @@ impl ConvNorm {
             images,
             ..*self.conv.shape()
         };
-        self.conv = Conv::new(self.isa, shape);
+        self.conv = Conv::new(self.kernels, shape);
         self.n = images * self.size().places();
         if self.n < 2 {
             let MapSize {

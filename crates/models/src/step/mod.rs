@@ -15,7 +15,7 @@ mod xray_cnn;
 pub use gradients::Gradients;
 
 use candle_core::Tensor;
-use cxr_ops::nhwc::{Isa, MapSize, Planes};
+use cxr_ops::nhwc::{Kernels, MapSize, Planes};
 
 use crate::architecture::INPUT_CHANNELS;
 use crate::fault::{AtLayer, ModelFault};
@@ -74,16 +74,17 @@ enum StepLayers {
 impl Step {
     /// A step for this network, or `None` where a layer is frozen: candle's graph serves that.
     #[must_use]
-    pub fn new(network: &Network, isa: Isa) -> Option<Self> {
+    pub fn new(network: &Network, kernels: impl Into<Kernels>) -> Option<Self> {
+        let kernels = kernels.into();
         if network.n_trainable_parameters() != network.n_parameters() {
             return None;
         }
         let layers = match network.layers() {
             Layers::XrayCnn(layers) => {
-                StepLayers::XrayCnn(XrayCnnStep::new(network.config(), layers, isa))
+                StepLayers::XrayCnn(XrayCnnStep::new(network.config(), layers, kernels))
             }
             Layers::ResNet(layers) => {
-                StepLayers::ResNet(ResNetStep::new(network.config(), layers, isa))
+                StepLayers::ResNet(ResNetStep::new(network.config(), layers, kernels))
             }
         };
         Some(Self {

@@ -2,7 +2,7 @@
 
 use cxr_ops::kernels::Window;
 use cxr_ops::nhwc::{
-    Gate, GradientSums, Isa, MapSize, NormBackward, Onto, Picked, Planes, Shortcut, Store,
+    Gate, GradientSums, Isa, Kernels, MapSize, NormBackward, Onto, Picked, Planes, Shortcut, Store,
     StoreGradient, Stored, Unpooled, UnpooledNormBackward, add_shortcut, gate_gradient, max_pool,
     mean_of_places, measure_gradient, spread_to_places,
 };
@@ -72,13 +72,14 @@ impl BlockStep {
 }
 
 impl ResNetStep {
-    pub(crate) fn new(config: &ModelConfig, layers: &ResNet, isa: Isa) -> Self {
+    pub(crate) fn new(config: &ModelConfig, layers: &ResNet, kernels: Kernels) -> Self {
         let input = MapSize {
             height: config.height,
             width: config.width,
             channels: INPUT_CHANNELS,
         };
-        let conv_norm = |layer: &Convolution, input| ConvNorm::new(isa, layer.shape_over(input));
+        let conv_norm =
+            |layer: &Convolution, input| ConvNorm::new(kernels, layer.shape_over(input));
         let stem = conv_norm(&layers.conv1, input);
         let pool = STEM_POOL.over(stem.size());
         let [height, width] = pool.output();
@@ -102,7 +103,7 @@ impl ResNetStep {
             });
         }
         Self {
-            isa,
+            isa: kernels.isa,
             images: 0,
             dropout: config.dropout,
             chance: Chance { seed: 0, step: 0 },

@@ -3,7 +3,7 @@
 use cxr_ops::kernels::Window;
 use cxr_ops::kernels::conv::ConvShape;
 use cxr_ops::nhwc::{
-    Conv, Gate, GradientSums, Isa, MapSize, Onto, Planes, Source, StoreGradient, StorePooled,
+    Conv, Gate, GradientSums, Kernels, MapSize, Onto, Planes, Source, StoreGradient, StorePooled,
     Stored, Unpooled, gate_gradient, transpose_images,
 };
 
@@ -17,7 +17,7 @@ use crate::xray_cnn::{HIDDEN, POOL, XrayCnn};
 /// All layers with their memory.
 #[derive(Debug)]
 pub(crate) struct XrayCnnStep {
-    isa: Isa,
+    kernels: Kernels,
     images: usize,
     dropout: f32,
     chance: Chance,
@@ -72,7 +72,7 @@ impl PooledConvolution {
 
     fn forward(
         &mut self,
-        isa: Isa,
+        kernels: Kernels,
         layer: &Convolution,
         (images, input): (usize, &impl Source),
         workspace: &mut Workspace,
@@ -81,7 +81,7 @@ impl PooledConvolution {
             images,
             ..*self.conv.shape()
         };
-        self.conv = Conv::new(isa, shape);
+        self.conv = Conv::new(kernels, shape);
         let (len, packed) = (self.len(), &mut workspace.packed);
         layer.with_weight(|weight| self.conv.pack_forward(weight, packed))?;
         let sink = StorePooled {
@@ -95,7 +95,7 @@ impl PooledConvolution {
 }
 
 impl XrayCnnStep {
-    pub(crate) fn new(config: &ModelConfig, layers: &XrayCnn, isa: Isa) -> Self {
+    pub(crate) fn new(config: &ModelConfig, layers: &XrayCnn, kernels: Kernels) -> Self {
         let mut size = MapSize {
             height: config.height,
             width: config.width,
@@ -104,7 +104,7 @@ impl XrayCnnStep {
         let mut convolutions = Vec::new();
         for layer in &layers.convolutions {
             let step = PooledConvolution {
-                conv: Conv::new(isa, layer.shape_over(size)),
+                conv: Conv::new(kernels, layer.shape_over(size)),
                 pooled: Vec::new(),
                 places: Vec::new(),
             };
@@ -112,7 +112,7 @@ impl XrayCnnStep {
             convolutions.push(step);
         }
         Self {
-            isa,
+            kernels,
             images: 0,
             dropout: config.dropout,
             chance: Chance { seed: 0, step: 0 },
@@ -137,9 +137,9 @@ impl XrayCnnStep {
             let (before, rest) = self.convolutions.split_at_mut(place);
             match before.last() {
                 Some(before) => {
-                    rest[0].forward(self.isa, layer, (n, &before.pooled()), workspace)?;
+                    rest[0].forward(self.kernels, layer, (n, &before.pooled()), workspace)?;
                 }
-                None => rest[0].forward(self.isa, layer, (n, &images), workspace)?,
+                None => rest[0].forward(self.kernels, layer, (n, &images), workspace)?,
             }
         }
         if let Some(last) = self.convolutions.last() {
@@ -172,7 +172,7 @@ impl XrayCnnStep {
         let (size, current) = (last.size(), fit(&mut self.current, last.len()));
         transpose_images(size.channels, size.places(), &flat, current);
         let mut sums = bias_sums(size);
-        gate_gradient(self.isa, n, size, last.gate(), current, &mut sums);
+        gate_gradient(self.kernels.isa, n, size, last.gate(), current, &mut sums);
         for (place, layer) in layers.convolutions.iter().enumerate().rev() {
             let [bias, _] = sums.combine();
             gradients.set(

@@ -1,14 +1,14 @@
 //! Two-dimensional convolution and its gradients over [N, C, H, W], PyTorch's layout.
 //!
-//! Any kernel, stride and padding. The arithmetic is [`crate::nhwc`]'s: maps are read as
-//! [N, H, W, C] row by row and written back. Deliberately not here: groups and dilation.
+//! Any kernel, stride and padding. The arithmetic is [`crate::nhwc`]'s direct sums: maps are read
+//! as [N, H, W, C] row by row and written back. Deliberately not here: groups and dilation.
 
 use rayon::prelude::*;
 
 use super::Window;
 use super::batch_norm::plane_sum;
 use super::scratch::Scratch;
-use crate::nhwc::{Conv, Isa, Planes, StorePlanes};
+use crate::nhwc::{Conv, Isa, Kernels, Planes, StorePlanes};
 
 /// The sizes of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,7 +55,7 @@ pub fn forward(
     assert_eq!(weight.len(), shape.weight_len());
     assert_eq!(output.len(), shape.output_len());
     assert!(bias.is_none_or(|bias| bias.len() == shape.out_channels));
-    let conv = Conv::new(Isa::best(), *shape);
+    let conv = Conv::new(Kernels::exact(Isa::best()), *shape);
     let mut packed = Scratch::new(0);
     conv.pack_forward(weight, packed.buffer());
     let input = Planes {
@@ -75,7 +75,7 @@ pub fn input_gradient(
     assert_eq!(weight.len(), shape.weight_len());
     assert_eq!(output_gradient.len(), shape.output_len());
     assert_eq!(input_gradient.len(), shape.input_len());
-    let conv = Conv::new(Isa::best(), *shape);
+    let conv = Conv::new(Kernels::exact(Isa::best()), *shape);
     let mut packed = Scratch::new(0);
     conv.pack_backward(weight, packed.buffer());
     let gradient = Planes {
@@ -100,7 +100,7 @@ pub fn weight_gradient(
     assert_eq!(input.len(), shape.input_len());
     assert_eq!(output_gradient.len(), shape.output_len());
     assert_eq!(weight_gradient.len(), shape.weight_len());
-    let conv = Conv::new(Isa::best(), *shape);
+    let conv = Conv::new(Kernels::exact(Isa::best()), *shape);
     let input = Planes {
         size: conv.input_size(),
         data: input,

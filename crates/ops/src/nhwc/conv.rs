@@ -75,6 +75,44 @@ impl Algorithms {
     }
 }
 
+/// What counts where several algorithms serve a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Preference {
+    /// Speed: [`Algorithms::of`].
+    Fastest,
+    /// Little rounding: direct sums, a tenth of the error of F(4×4, 3×3).
+    Exact,
+}
+
+/// How convolutions are run; made of an [`Isa`] alone, the fastest way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Kernels {
+    /// The instruction set.
+    pub isa: Isa,
+    /// What counts.
+    pub preference: Preference,
+}
+
+impl From<Isa> for Kernels {
+    fn from(isa: Isa) -> Self {
+        Self {
+            isa,
+            preference: Preference::Fastest,
+        }
+    }
+}
+
+impl Kernels {
+    /// The least rounding that this instruction set allows.
+    #[must_use]
+    pub const fn exact(isa: Isa) -> Self {
+        Self {
+            isa,
+            preference: Preference::Exact,
+        }
+    }
+}
+
 /// A convolution of maps [N, H, W, I] with a kernel [O, I, kh, kw] (PyTorch's layout) into maps
 /// [N, H′, W′, O].
 #[derive(Clone, Copy, Debug)]
@@ -85,13 +123,18 @@ pub struct Conv {
 }
 
 impl Conv {
-    /// With the algorithms that suit the shape.
+    /// With the algorithms that suit the shape and the preference.
     ///
     /// # Panics
     /// A batch without an image.
     #[must_use]
-    pub fn new(isa: Isa, shape: ConvShape) -> Self {
-        Self::with_algorithms(isa, shape, Algorithms::of(&shape))
+    pub fn new(kernels: impl Into<Kernels>, shape: ConvShape) -> Self {
+        let Kernels { isa, preference } = kernels.into();
+        let algorithms = match preference {
+            Preference::Fastest => Algorithms::of(&shape),
+            Preference::Exact => Algorithms::direct(),
+        };
+        Self::with_algorithms(isa, shape, algorithms)
     }
 
     /// With given algorithms, for comparison. Winograd where it does not apply becomes direct.

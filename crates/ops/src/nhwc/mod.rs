@@ -43,7 +43,7 @@ mod winograd_tiles;
 
 pub use crate::kernels::matrix::Onto;
 pub use bands::{Band, Bands, MapSize, Source};
-pub use conv::{Algorithm, Algorithms, Conv};
+pub use conv::{Algorithm, Algorithms, Conv, Kernels, Preference};
 pub use isa::Isa;
 pub use moments::{
     BandMoments, GradientSums, NormGradients, ScaleShift, gate_gradient, measure_gradient,

@@ -212,8 +212,8 @@ impl BandSink for StoreActivatedPart<'_> {
 
 /// Stores max(0, 2×2 max pooling + bias), and the place of each maximum where it is wanted.
 ///
-/// Pooling, bias and ReLU commute, so only a quarter of the output is ever written. The map's sides
-/// must be even.
+/// Pooling, bias and ReLU commute, so only a quarter of the output is ever written. A last odd row
+/// or column is left out.
 #[derive(Debug)]
 pub struct StorePooled<'a> {
     /// [N, H/2, W/2, C].
@@ -235,11 +235,6 @@ impl<'a> Sink for StorePooled<'a> {
     type Part = StorePooledPart<'a>;
 
     fn split(self, bands: &Bands) -> Vec<Self::Part> {
-        let (height, width) = (bands.size.height, bands.size.width);
-        assert!(
-            height.is_multiple_of(2) && width.is_multiple_of(2),
-            "2×2 pooling takes maps of even sides, not {height}×{width}"
-        );
         let bias = self.bias;
         let (mut output, mut places) = (self.output, self.places);
         bands
@@ -270,6 +265,9 @@ impl BandSink for StorePooledPart<'_> {
         let (width, channels) = (band.size.width, band.size.channels);
         let row_len = width * channels;
         let pooled_row_len = width / 2 * channels;
+        if pooled_row_len == 0 {
+            return;
+        }
         let pairs = raw
             .chunks_exact(band.rows.len() * row_len)
             .flat_map(|image| image.chunks_exact(2 * row_len));

@@ -1,8 +1,10 @@
 //! The four small transforms of F(4×4, 3×3): tiles to and from the 36 planes that are multiplied.
 //!
-//! With the matrices of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015:
-//! output = Aᵀ[(G w Gᵀ) ⊙ (Bᵀ d B)]A for a 6×6 tile d of the input, a 3×3 kernel w and a 4×4 tile
-//! of the output. A vector holds neighbouring channels of one place.
+//! output = Aᵀ[(G w Gᵀ) ⊙ (Bᵀ d B)]A for a 6×6 tile d of the input, a 3×3 kernel w and a 4×4 tile of
+//! the output (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2015). The
+//! matrices are those of the points 0, ±√½, ±√2, ∞ by Toom and Cook's construction: as many
+//! operations as with the usual 0, ±1, ±2, ∞ and a third of the error, because no power of a point is
+//! large. A vector holds neighbouring channels of one place.
 #![expect(
     clippy::needless_range_loop,
     reason = "places that are constants after unrolling keep arrays of vectors in registers"
@@ -19,13 +21,17 @@ pub(crate) const TILE: usize = 6;
 /// Products of a tile.
 pub(crate) const PLANES: usize = TILE * TILE;
 
+/// The two positive points.
+const NEAR: f32 = std::f32::consts::FRAC_1_SQRT_2;
+const FAR: f32 = std::f32::consts::SQRT_2;
+
 /// G: from a kernel's three taps to six.
 pub(crate) const KERNEL_TO_TILE: [[f32; 3]; TILE] = [
-    [1.0 / 4.0, 0.0, 0.0],
-    [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
-    [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
-    [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
-    [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
+    [1.0, 0.0, 0.0],
+    [-2.0 / 3.0, -2.0 / 3.0 * NEAR, -1.0 / 3.0],
+    [-2.0 / 3.0, 2.0 / 3.0 * NEAR, -1.0 / 3.0],
+    [1.0 / 6.0, 1.0 / 6.0 * FAR, 1.0 / 3.0],
+    [1.0 / 6.0, -1.0 / 6.0 * FAR, 1.0 / 3.0],
     [0.0, 0.0, 1.0],
 ];
 
@@ -187,54 +193,58 @@ fn subtract_product<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::
 /// Bᵀ along one side.
 #[inline(always)]
 fn input_side<S: Simd>(simd: S, d: [S::f32s; TILE]) -> [S::f32s; TILE] {
+    let (near, far) = (simd.splat_f32s(NEAR), simd.splat_f32s(FAR));
+    let half = simd.splat_f32s(0.5);
     let two = simd.splat_f32s(2.0);
-    let four = simd.splat_f32s(4.0);
-    let five = simd.splat_f32s(5.0);
-    let inner = subtract_product(simd, four, d[2], d[4]); // d4 − 4 d2
-    let outer = subtract_product(simd, four, d[1], d[3]); // d3 − 4 d1
-    let even = simd.sub_f32s(d[4], d[2]);
-    let odd = simd.mul_f32s(two, simd.sub_f32s(d[3], d[1]));
+    let sum = simd.splat_f32s(2.5);
+    // x (x ± √½)(x² − 2) and x (x ± √2)(x² − ½), even powers and odd ones.
+    let near_even = subtract_product(simd, two, d[2], d[4]);
+    let near_odd = subtract_product(simd, two, d[1], d[3]);
+    let far_even = subtract_product(simd, half, d[2], d[4]);
+    let far_odd = subtract_product(simd, half, d[1], d[3]);
     [
-        multiply_add(simd, four, d[0], subtract_product(simd, five, d[2], d[4])),
-        simd.add_f32s(inner, outer),
-        simd.sub_f32s(inner, outer),
-        simd.add_f32s(even, odd),
-        simd.sub_f32s(even, odd),
-        multiply_add(simd, four, d[1], subtract_product(simd, five, d[3], d[5])),
+        simd.add_f32s(d[0], subtract_product(simd, sum, d[2], d[4])),
+        multiply_add(simd, near, near_odd, near_even),
+        subtract_product(simd, near, near_odd, near_even),
+        multiply_add(simd, far, far_odd, far_even),
+        subtract_product(simd, far, far_odd, far_even),
+        simd.add_f32s(d[1], subtract_product(simd, sum, d[3], d[5])),
     ]
 }
 
 /// Aᵀ along one side.
 #[inline(always)]
 fn output_side<S: Simd>(simd: S, m: [S::f32s; TILE]) -> [S::f32s; STEP] {
+    let half = simd.splat_f32s(0.5);
     let two = simd.splat_f32s(2.0);
-    let four = simd.splat_f32s(4.0);
-    let eight = simd.splat_f32s(8.0);
-    let (sum, difference) = (simd.add_f32s(m[1], m[2]), simd.sub_f32s(m[1], m[2]));
-    let (far_sum, far) = (simd.add_f32s(m[3], m[4]), simd.sub_f32s(m[3], m[4]));
+    let near_sum = simd.add_f32s(m[1], m[2]);
+    let far_sum = simd.add_f32s(m[3], m[4]);
+    let near = simd.mul_f32s(simd.splat_f32s(NEAR), simd.sub_f32s(m[1], m[2]));
+    let far = simd.mul_f32s(simd.splat_f32s(FAR), simd.sub_f32s(m[3], m[4]));
     [
-        simd.add_f32s(m[0], simd.add_f32s(sum, far_sum)),
-        multiply_add(simd, two, far, difference),
-        multiply_add(simd, four, far_sum, sum),
-        simd.add_f32s(m[5], multiply_add(simd, eight, far, difference)),
+        simd.add_f32s(m[0], simd.add_f32s(near_sum, far_sum)),
+        simd.add_f32s(near, far),
+        multiply_add(simd, two, far_sum, simd.mul_f32s(half, near_sum)),
+        multiply_add(simd, two, far, multiply_add(simd, half, near, m[5])),
     ]
 }
 
 /// A along one side.
 #[inline(always)]
 fn gradient_side<S: Simd>(simd: S, d: [S::f32s; STEP]) -> [S::f32s; TILE] {
+    let (near, far) = (simd.splat_f32s(NEAR), simd.splat_f32s(FAR));
+    let half = simd.splat_f32s(0.5);
     let two = simd.splat_f32s(2.0);
-    let four = simd.splat_f32s(4.0);
-    let eight = simd.splat_f32s(8.0);
-    let (even, odd) = (simd.add_f32s(d[0], d[2]), simd.add_f32s(d[1], d[3]));
-    let far_even = multiply_add(simd, four, d[2], d[0]);
-    let far_odd = multiply_add(simd, eight, d[3], simd.mul_f32s(two, d[1]));
+    let near_even = multiply_add(simd, half, d[2], d[0]);
+    let near_odd = multiply_add(simd, half, d[3], d[1]);
+    let far_even = multiply_add(simd, two, d[2], d[0]);
+    let far_odd = multiply_add(simd, two, d[3], d[1]);
     [
         d[0],
-        simd.add_f32s(even, odd),
-        simd.sub_f32s(even, odd),
-        simd.add_f32s(far_even, far_odd),
-        simd.sub_f32s(far_even, far_odd),
+        multiply_add(simd, near, near_odd, near_even),
+        subtract_product(simd, near, near_odd, near_even),
+        multiply_add(simd, far, far_odd, far_even),
+        subtract_product(simd, far, far_odd, far_even),
         d[3],
     ]
 }
