@@ -7,7 +7,7 @@ Needs torch and torchvision, and `cargo build --release`. Every program runs alo
 other, round by round; a round gives each one's median seconds. Printed: medians over the rounds, and
 the median over the rounds of (PyTorch's best of the round / ours). PyTorch runs channels-last, with
 the allocator as it comes and with MALLOC_MMAP_MAX_=0 (`tuned`); inference also traced and frozen with
-oneDNN fusion, and with torch.compile where it works. Two threads for everyone.
+oneDNN fusion, and with --compiled by torch.compile. Two threads for everyone.
 """
 import argparse
 import json
@@ -112,7 +112,9 @@ def programs(arguments):
     shared = ["--model", arguments.model, "--batch", str(arguments.batch), "--steps", str(arguments.steps)]
     ours = [str(ROOT / "target/release/cxr"), "bench", arguments.what, *shared, "--threads", "2", "--json"]
     torch = [sys.executable, __file__, "child", "--what", arguments.what, *shared]
-    ways = ["eager"] if arguments.what == "step" else ["eager", "frozen", "compiled"]
+    ways = ["eager"] if arguments.what == "step" else ["eager", "frozen"]
+    if arguments.what == "infer" and arguments.compiled:
+        ways.append("compiled")
     for way in ways:
         for allocator, environment in (("default", {}), ("tuned", TUNED)):
             yield f"PyTorch {way}, malloc {allocator}", [*torch, "--way", way], environment
@@ -132,6 +134,7 @@ def main():
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--isa", action="append")
+    parser.add_argument("--compiled", action="store_true")
     arguments = parser.parse_args()
     if arguments.what == "child":
         arguments.what = arguments.inner

@@ -68,7 +68,7 @@ pub struct Step {
 #[derive(Debug)]
 enum StepLayers {
     XrayCnn(XrayCnnStep),
-    ResNet(ResNetStep),
+    ResNet(Box<ResNetStep>),
 }
 
 impl Step {
@@ -84,7 +84,7 @@ impl Step {
                 StepLayers::XrayCnn(XrayCnnStep::new(network.config(), layers, kernels))
             }
             Layers::ResNet(layers) => {
-                StepLayers::ResNet(ResNetStep::new(network.config(), layers, kernels))
+                StepLayers::ResNet(Box::new(ResNetStep::new(network.config(), layers, kernels)))
             }
         };
         Some(Self {
