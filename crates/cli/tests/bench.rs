@@ -1,0 +1,103 @@
+//! `cxr bench` as other programs see it: the keys of its JSON, never its times.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test stops at the first surprise"
+)]
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+fn cxr(words: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cxr"));
+    command.arg("bench").args(words.split(' '));
+    command
+}
+
+fn json(words: &str) -> Value {
+    let output = cxr(words).arg("--json").output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).expect("JSON")
+}
+
+#[test]
+fn a_step_is_described_by_the_keys_of_the_contract() {
+    let words = "step --model xray-cnn --batch 2 --size 32 --steps 2 --warmup 0 --threads 1";
+    for (ops, isa) in [("step", "portable"), ("custom", "portable")] {
+        let measured = json(&format!("{words} --compare-ops {ops} --isa {isa}"));
+        assert_eq!(measured["model"], "xray-cnn");
+        assert_eq!(measured["device"], "cpu");
+        assert_eq!(measured["ops"], ops);
+        assert_eq!(measured["isa"], isa);
+        for (key, value) in [("batch", 2), ("size", 32), ("threads", 1)] {
+            assert_eq!(measured[key], value, "{key}");
+        }
+        assert_eq!(measured["seconds"].as_array().unwrap().len(), 2);
+        for key in [
+            "median_seconds",
+            "images_per_second",
+            "forward",
+            "backward",
+            "optimizer",
+            "loss_first",
+            "loss_last",
+        ] {
+            assert!(measured[key].as_f64().unwrap() > 0.0, "{key}");
+        }
+        assert!(measured.get("peak_rss_bytes").is_some());
+    }
+}
+
+#[test]
+fn both_ways_through_a_network_give_the_same_first_loss() {
+    let words = "step --model resnet18 --batch 2 --size 32 --steps 1 --warmup 0";
+    let loss = |ops: &str| {
+        let measured = json(&format!("{words} --compare-ops {ops}"));
+        measured["loss_first"].as_f64().unwrap()
+    };
+    let (step, custom) = (loss("step"), loss("custom"));
+    assert!((step - custom).abs() < 1e-4 * custom, "{step} {custom}");
+}
+
+#[test]
+fn inference_and_layers_are_described_too() {
+    let measured = json("infer --model xray-cnn --batch 1 --size 16 --steps 1");
+    assert!(measured["images_per_second"].as_f64().unwrap() > 0.0);
+    let layers = json("ops --batch 1 --steps 1 --layer 64→128 --all-algorithms");
+    let layers = layers.as_array().unwrap();
+    let algorithms: Vec<&str> = layers
+        .iter()
+        .map(|l| l["algorithm"].as_str().unwrap())
+        .collect();
+    assert!(algorithms.contains(&"winograd") && algorithms.contains(&"direct"));
+    assert!(
+        layers
+            .iter()
+            .all(|layer| layer["forward"].as_f64().unwrap() > 0.0)
+    );
+}
+
+#[test]
+fn nothing_to_measure_and_unknown_words_are_refused() {
+    for words in [
+        "step --batch 0",
+        "step --steps 0",
+        "infer --batch 0",
+        "step --isa sse9",
+        "step --model resnet19",
+        "step --device cuda",
+    ] {
+        let output = cxr(words).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words}");
+        assert!(!output.stderr.is_empty(), "{words}");
+    }
+    // A size that the network cannot halve.
+    let output = cxr("step --model xray-cnn --size 33").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("M001"));
+}
