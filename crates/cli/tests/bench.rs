@@ -55,7 +55,7 @@ fn a_step_is_described_by_the_keys_of_the_contract() {
 
 #[test]
 fn both_ways_through_a_network_give_the_same_first_loss() {
-    let words = "step --model resnet18 --batch 2 --size 32 --steps 1 --warmup 0";
+    let words = "step --model resnet18 --batch 4 --size 64 --steps 1 --warmup 0";
     let loss = |ops: &str| {
         let measured = json(&format!("{words} --compare-ops {ops}"));
         measured["loss_first"].as_f64().unwrap()

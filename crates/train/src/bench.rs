@@ -90,7 +90,7 @@ impl StepBench {
         } = self.model;
         let mut stream = Stream::new(0, Purpose::Test, 0, 0);
         let n_pixels = self.batch * 3 * height * width;
-        let pixels: Vec<f32> = (0..n_pixels).map(|_| normal(&mut stream)).collect();
+        let pixels: Vec<f32> = (0..n_pixels).map(|_| stream.normal() as f32).collect();
         let labels: Vec<f32> = (0..self.batch * n_findings)
             .map(|_| f32::from(stream.uniform_f32() < PREVALENCE))
             .collect();
@@ -102,9 +102,4 @@ impl StepBench {
             places: (0..self.batch).collect(),
         })
     }
-}
-
-/// Nearly normal: the sum of twelve uniform numbers, less six.
-fn normal(stream: &mut Stream) -> f32 {
-    (0..12).map(|_| stream.uniform_f32()).sum::<f32>() - 6.0
 }

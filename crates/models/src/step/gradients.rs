@@ -31,9 +31,6 @@ impl Gradients {
 
     /// Where a parameter's gradient is to be written, every number of it.
     pub(crate) fn slot(&mut self, name: &str, len: usize) -> &mut [f32] {
-        if !self.by_name.contains_key(name) {
-            self.by_name.insert(name.to_owned(), Vec::new());
-        }
         let slot = self.by_name.entry(name.to_owned()).or_default();
         slot.resize(len, 0.0);
         slot
