@@ -5,7 +5,8 @@ use anyhow::{Context, Result, bail};
 use crate::process::{cargo, workspace_root};
 
 /// Crates that must never reach a package, directly or through others.
-const FORBIDDEN: [(&str, &[&str]); 11] = [
+const FORBIDDEN: [(&str, &[&str]); 12] = [
+    ("cxr-isa", &["candle-core", "polars", "image", "serde"]),
     ("cxr-stream", &["candle-core", "polars", "image", "serde"]),
     (
         "cxr-data",

@@ -5,7 +5,7 @@
 
 use crate::draw::AffineDraw;
 use crate::matrix::{self, Matrix, composed};
-use crate::pixels::Pixels;
+use crate::pixels::Picture;
 
 /// The matrix from output places to input places, pixel centres at one half.
 pub(crate) fn matrix_of(draw: &AffineDraw, width: usize, height: usize) -> Matrix {
@@ -23,16 +23,16 @@ pub(crate) fn matrix_of(draw: &AffineDraw, width: usize, height: usize) -> Matri
 /// Calls `put(output pixel, values)` for each pixel, row by row; values are 0 to 255, one a
 /// channel (grey fills the first alone).
 pub(crate) fn for_each_sample(
-    pixels: &Pixels,
+    picture: Picture<'_>,
     matrix: &Matrix,
     mut put: impl FnMut(usize, [f32; 3]),
 ) {
-    let (width, height) = (pixels.width() as usize, pixels.height() as usize);
-    let n = pixels.channels().count();
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    let n = picture.channels().count();
     let [a, b, c, d, e, f] = *matrix;
     let at = |x: i64, y: i64, channel: usize| {
         if (0..width as i64).contains(&x) && (0..height as i64).contains(&y) {
-            f64::from(pixels.data()[(y as usize * width + x as usize) * n + channel])
+            f64::from(picture.data()[(y as usize * width + x as usize) * n + channel])
         } else {
             0.0
         }
@@ -60,14 +60,18 @@ pub(crate) fn for_each_sample(
 
 #[cfg(test)]
 mod tests {
+    use cxr_isa::Isa;
+
     use super::*;
-    use crate::pixels::Channels;
+    use crate::pixels::{Channels, Pixels};
 
     fn sampled(picture: &Pixels, draw: &AffineDraw) -> Vec<f32> {
         let (width, height) = (picture.width() as usize, picture.height() as usize);
         let mut out = vec![0.0; width * height];
         let matrix = matrix_of(draw, width, height);
-        for_each_sample(picture, &matrix, |place, values| out[place] = values[0]);
+        for_each_sample(picture.into(), &matrix, |place, values| {
+            out[place] = values[0]
+        });
         out
     }
 
@@ -109,7 +113,7 @@ mod tests {
             scale: 1.3,
             shear_x: 10.0,
         };
-        let nearest = crate::warp::Warp::new(&draw, 64, 48).apply(&picture);
+        let nearest = crate::warp::Warp::new(&draw, 64, 48).apply((&picture).into(), Isa::best());
         let smooth = sampled(&picture, &draw);
         // Where a white picture is not quite white, the edge fades.
         let white = Pixels::new(64, 48, Channels::Gray, vec![255; 64 * 48]).unwrap();

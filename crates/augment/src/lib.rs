@@ -6,7 +6,8 @@
 //! Deliberately not here: labels, tensors of any framework, other formats, printing.
 //!
 //! ```
-//! use cxr_augment::{AffineRanges, Channels, EvalTransform, Pixels, Preprocess, TrainTransform, prepare};
+//! use cxr_augment::{AffineRanges, Channels, EvalTransform, Picture, Pixels, Preprocess};
+//! use cxr_augment::{TrainTransform, prepare};
 //!
 //! // Any PNG or JPEG file's bytes will do; this one is drawn here.
 //! let film = Pixels::new(40, 50, Channels::Gray, (0..2000u32).map(|v| (v / 8) as u8).collect())?;
@@ -20,7 +21,8 @@
 //! let train = TrainTransform::new(spec, AffineRanges::seed())?;
 //! let draws = [train.draw(7, 0, 0), train.draw(7, 0, 1)]; // seed 7, epoch 0, radiographs 0 and 1
 //! let mut batch = vec![0.0; 2 * tensor.len()]; // [2, 3, 24, 32]
-//! train.apply_batch(&[(&pixels, draws[0]), (&pixels, draws[1])], &mut batch)?;
+//! let picture = Picture::from(&pixels);
+//! train.apply_batch(&[(picture, draws[0]), (picture, draws[1])], &mut batch)?;
 //! assert_ne!(batch[..tensor.len()], batch[tensor.len()..]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -52,13 +54,14 @@ mod transform;
 mod warp;
 
 pub use cache::PixelCache;
+pub use cxr_isa::Isa;
 pub use decode::{Decoded, decode, prepare};
 pub use draw::{AffineDraw, AffineRanges};
 
 pub use folder::{ImageFolder, read_image_file};
 pub use image_fault::{Format, ImageFault};
 pub use image_warning::ImageWarning;
-pub use pixels::{Channels, Pixels, Statistics};
+pub use pixels::{Channels, Picture, Pixels, Statistics};
 pub use preprocess::{BitDepthPolicy, Polarity, Preprocess};
 pub use resize::resize;
 pub use spec_fault::{SpecFault, SpecFaults};

@@ -1,8 +1,8 @@
 //! Pillow's nearest-neighbour maps: from a place in the output to the pixel that it shows.
 //!
 //! Reference: `Geometry.c` of Pillow 13 and `Image.rotate`. Which of its paths a matrix takes
-//! decides single pixels, so each is here: a copy, a turn by right angles, a scaling (f64 sums per
-//! axis), a 16.16 fixed-point map, and f64 sums where fixed point would overflow.
+//! decides single pixels, so each is here: a scaling (f64 sums per axis), a 16.16 fixed-point map, and
+//! f64 sums where fixed point would overflow. Copies and turns by right angles are fixed-point maps.
 
 use crate::matrix::{self, Matrix};
 
@@ -12,17 +12,9 @@ const OUTSIDE: (i32, i32) = (-1, -1);
 /// From an output place to an input pixel of a picture of the same size.
 #[derive(Debug)]
 pub(crate) enum NearestMap {
-    /// The place itself.
-    Copy,
-    /// By 90 (square pictures only), 180 or 270 degrees.
-    RightAngle {
-        degrees: u16,
-        last_x: i32,
-        last_y: i32,
-    },
     /// Each axis on its own; −1 is outside.
     Separable { columns: Vec<i32>, rows: Vec<i32> },
-    /// 16.16 fixed point.
+    /// 16.16 fixed point; a copy and turns by right angles are such maps too.
     Fixed(Fixed),
     /// Written out for each pixel, row by row.
     Tabulated {
@@ -47,20 +39,16 @@ impl NearestMap {
     pub(crate) fn rotation(degrees: f64, width: usize, height: usize) -> Self {
         let turn = degrees.rem_euclid(360.0);
         let is = |right_angle: u16| turn.to_bits() == f64::from(right_angle).to_bits();
-        let right_angle = |degrees| Self::RightAngle {
-            degrees,
-            last_x: width as i32 - 1,
-            last_y: height as i32 - 1,
-        };
+        let (last_x, last_y) = (width as i32 - 1, height as i32 - 1);
         // A remainder may round up to the whole circle, which Pillow takes for what it is.
         if is(0) {
-            Self::Copy
+            Self::Fixed(Fixed::of_whole([1, 0, 0], [0, 1, 0]))
         } else if is(180) {
-            right_angle(180)
+            Self::Fixed(Fixed::of_whole([-1, 0, last_x], [0, -1, last_y]))
         } else if is(90) && width == height {
-            right_angle(90)
+            Self::Fixed(Fixed::of_whole([0, -1, last_y], [1, 0, 0]))
         } else if is(270) && width == height {
-            right_angle(270)
+            Self::Fixed(Fixed::of_whole([0, 1, 0], [-1, 0, last_x]))
         } else {
             Self::of_matrix(&matrix::rotation(degrees, width, height), width, height)
         }
@@ -82,16 +70,6 @@ impl NearestMap {
     #[inline]
     pub(crate) fn pixel(&self, x: i32, y: i32) -> (i32, i32) {
         match self {
-            Self::Copy => (x, y),
-            Self::RightAngle {
-                degrees,
-                last_x,
-                last_y,
-            } => match degrees {
-                90 => (last_x - y, x),
-                270 => (y, last_y - x),
-                _ => (last_x - x, last_y - y),
-            },
             Self::Separable { columns, rows } => (columns[x as usize], rows[y as usize]),
             Self::Fixed(fixed) => fixed.pixel(x, y),
             Self::Tabulated { width, pixels } => pixels[y as usize * width + x as usize],
@@ -153,7 +131,20 @@ impl Fixed {
         }
     }
 
-    #[inline]
+    /// x' = a·x + b·y + c and y' = d·x + e·y + f of whole numbers, exactly.
+    fn of_whole([a, b, c]: [i32; 3], [d, e, f]: [i32; 3]) -> Self {
+        Self {
+            a: a << 16,
+            b: b << 16,
+            x0: c << 16,
+            d: d << 16,
+            e: e << 16,
+            y0: f << 16,
+        }
+    }
+
+    /// The input pixel of an output pixel; the sums wrap, as Pillow's never need to.
+    #[inline(always)]
     pub(crate) fn pixel(&self, x: i32, y: i32) -> (i32, i32) {
         let sum = |start: i32, per_x: i32, per_y: i32| {
             start
@@ -192,6 +183,33 @@ fn is_zero(value: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn turns_by_right_angles_are_exact() {
+        let all = |degrees: f64, width: usize, height: usize| {
+            let map = NearestMap::rotation(degrees, width, height);
+            let (width, height) = (width as i32, height as i32);
+            let places = (0..height).flat_map(move |y| (0..width).map(move |x| (x, y)));
+            places
+                .map(move |(x, y)| ((x, y), map.pixel(x, y)))
+                .collect::<Vec<_>>()
+        };
+        assert!(all(0.0, 5, 3).iter().all(|&(place, pixel)| place == pixel));
+        assert!(
+            all(360.0, 5, 3)
+                .iter()
+                .all(|&(place, pixel)| place == pixel)
+        );
+        for ((x, y), pixel) in all(-180.0, 5, 3) {
+            assert_eq!(pixel, (4 - x, 2 - y));
+        }
+        for ((x, y), pixel) in all(90.0, 7, 7) {
+            assert_eq!(pixel, (6 - y, x));
+        }
+        for ((x, y), pixel) in all(270.0, 7, 7) {
+            assert_eq!(pixel, (y, 6 - x));
+        }
+    }
 
     #[test]
     fn fixed_point_rounds_halves_upwards_also_below_zero() {

@@ -13,8 +13,16 @@ pub struct Pixels {
     width: u32,
     height: u32,
     channels: Channels,
-    // Private, so that a picture may later live in a memory map without a change for its readers.
     data: Vec<u8>,
+}
+
+/// A picture whose bytes somebody else holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Picture<'a> {
+    width: u32,
+    height: u32,
+    channels: Channels,
+    data: &'a [u8],
 }
 
 /// How many numbers a pixel has.
@@ -48,14 +56,7 @@ impl Pixels {
         channels: Channels,
         data: Vec<u8>,
     ) -> Result<Self, SpecFault> {
-        let expected = width as usize * height as usize * channels.count();
-        if expected == 0 || data.len() != expected {
-            return Err(SpecFault::BufferLength {
-                what: "a picture's bytes",
-                expected,
-                found: data.len(),
-            });
-        }
+        check_len(width, height, channels, data.len())?;
         Ok(Self {
             width,
             height,
@@ -182,6 +183,74 @@ impl Pixels {
             })?;
         Ok(file)
     }
+}
+
+impl<'a> Picture<'a> {
+    /// As [`Pixels::new`].
+    ///
+    /// # Errors
+    /// Where a side is 0 or `data` is not width × height × channels long.
+    pub fn new(
+        width: u32,
+        height: u32,
+        channels: Channels,
+        data: &'a [u8],
+    ) -> Result<Self, SpecFault> {
+        check_len(width, height, channels, data.len())?;
+        Ok(Self {
+            width,
+            height,
+            channels,
+            data,
+        })
+    }
+
+    /// Pixels in a row.
+    #[must_use]
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Rows.
+    #[must_use]
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// Grey or colour.
+    #[must_use]
+    pub fn channels(&self) -> Channels {
+        self.channels
+    }
+
+    /// The bytes, row by row from the top, channels interleaved.
+    #[must_use]
+    pub fn data(&self) -> &'a [u8] {
+        self.data
+    }
+}
+
+impl<'a> From<&'a Pixels> for Picture<'a> {
+    fn from(pixels: &'a Pixels) -> Self {
+        Self {
+            width: pixels.width,
+            height: pixels.height,
+            channels: pixels.channels,
+            data: &pixels.data,
+        }
+    }
+}
+
+fn check_len(width: u32, height: u32, channels: Channels, found: usize) -> Result<(), SpecFault> {
+    let expected = width as usize * height as usize * channels.count();
+    if expected == 0 || found != expected {
+        return Err(SpecFault::BufferLength {
+            what: "a picture's bytes",
+            expected,
+            found,
+        });
+    }
+    Ok(())
 }
 
 /// What `explore` and `transform` say of a picture; max, min, mean and std over all its channels.

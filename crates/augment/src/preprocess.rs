@@ -131,18 +131,6 @@ impl Preprocess {
     pub fn tensor_len(&self) -> usize {
         3 * self.width as usize * self.height as usize
     }
-
-    /// What each byte becomes in each channel: (v ÷ 255 − mean) ÷ std in f32, as torchvision's
-    /// `ToTensor` and `Normalize` compute it.
-    pub(crate) fn normalized_bytes(&self) -> [[f32; 256]; 3] {
-        let mut table = [[0.0; 256]; 3];
-        for (channel, row) in table.iter_mut().enumerate() {
-            for (value, cell) in (0u8..=255).zip(row) {
-                *cell = (f32::from(value) / 255.0 - self.mean[channel]) / self.std[channel];
-            }
-        }
-        table
-    }
 }
 
 #[cfg(test)]

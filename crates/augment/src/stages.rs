@@ -2,6 +2,7 @@
 //!
 //! For the `transform` command and reports. Deliberately not here: writing files.
 
+use cxr_isa::Isa;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 use serde::Serialize;
 
@@ -100,7 +101,8 @@ pub fn stages(
 fn moved_step_by_step(resized: &Pixels, draw: &AffineDraw) -> [Pixels; 3] {
     let none = AffineDraw::IDENTITY;
     let step = |pixels: &Pixels, draw: AffineDraw| {
-        Warp::new(&draw, pixels.width() as usize, pixels.height() as usize).apply(pixels)
+        Warp::new(&draw, pixels.width() as usize, pixels.height() as usize)
+            .apply(pixels.into(), Isa::best())
     };
     let flip = AffineDraw {
         flip: draw.flip,

@@ -5,16 +5,18 @@
 //! pool; the bytes do not depend on the number of threads. `EvalTransform` has no way to take a
 //! draw, so augmentation cannot reach validation or test.
 
+use cxr_isa::Isa;
 use cxr_stream::{Purpose, Stream};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::bilinear;
 use crate::draw::{AffineDraw, AffineRanges};
-use crate::pixels::Pixels;
+use crate::pixels::{Channels, Picture};
 use crate::preprocess::Preprocess;
 use crate::spec_fault::{SpecFault, SpecFaults};
-use crate::warp::Warp;
+use crate::warp::{Warp, shown};
 
 /// How a moved pixel gets its value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +53,7 @@ pub struct TrainTransform {
 #[derive(Clone, Debug)]
 pub struct EvalTransform {
     spec: Preprocess,
-    normalized: [[f32; 256]; 3],
+    isa: Isa,
 }
 
 impl TrainTransform {
@@ -72,6 +74,13 @@ impl TrainTransform {
     #[must_use]
     pub fn with_interpolation(mut self, interpolation: Interpolation) -> Self {
         self.interpolation = interpolation;
+        self
+    }
+
+    /// The same with another instruction set. The speed changes, no bit does.
+    #[must_use]
+    pub fn with_isa(mut self, isa: Isa) -> Self {
+        self.eval.isa = isa;
         self
     }
 
@@ -99,22 +108,25 @@ impl TrainTransform {
     ///
     /// # Errors
     /// Where the picture is not of the specification's size, or `out` not of the tensor's.
-    pub fn apply(
+    pub fn apply<'a>(
         &self,
-        pixels: &Pixels,
+        picture: impl Into<Picture<'a>>,
         draw: &AffineDraw,
         out: &mut [f32],
     ) -> Result<(), SpecFault> {
-        self.eval.check_sizes(pixels, out)?;
-        let (width, height) = (pixels.width() as usize, pixels.height() as usize);
+        let picture = picture.into();
+        self.eval.check_sizes(picture, out)?;
+        let (width, height) = (picture.width() as usize, picture.height() as usize);
         match self.interpolation {
-            Interpolation::NearestParity => {
-                self.eval
-                    .gather(pixels, &Warp::new(draw, width, height), out);
-            }
+            Interpolation::NearestParity => self.eval.isa.run(Moved {
+                picture,
+                warp: &Warp::new(draw, width, height),
+                spec: &self.eval.spec,
+                out,
+            }),
             Interpolation::Bilinear => {
                 let matrix = bilinear::matrix_of(draw, width, height);
-                self.eval.sample(pixels, &matrix, out);
+                self.eval.sample(picture, &matrix, out);
             }
         }
         Ok(())
@@ -126,11 +138,11 @@ impl TrainTransform {
     /// As `apply`.
     pub fn apply_batch(
         &self,
-        items: &[(&Pixels, AffineDraw)],
+        items: &[(Picture<'_>, AffineDraw)],
         out: &mut [f32],
     ) -> Result<(), SpecFault> {
-        self.eval.in_parallel(items, out, |(pixels, draw), out| {
-            self.apply(pixels, draw, out)
+        self.eval.in_parallel(items, out, |(picture, draw), out| {
+            self.apply(*picture, draw, out)
         })
     }
 }
@@ -142,8 +154,15 @@ impl EvalTransform {
     /// Where `spec` cannot be used.
     pub fn new(spec: Preprocess) -> Result<Self, SpecFaults> {
         spec.check()?;
-        let normalized = spec.normalized_bytes();
-        Ok(Self { spec, normalized })
+        let isa = Isa::best();
+        Ok(Self { spec, isa })
+    }
+
+    /// The same with another instruction set. The speed changes, no bit does.
+    #[must_use]
+    pub fn with_isa(mut self, isa: Isa) -> Self {
+        self.isa = isa;
+        self
     }
 
     /// What it was made from.
@@ -156,16 +175,18 @@ impl EvalTransform {
     ///
     /// # Errors
     /// Where the picture is not of the specification's size, or `out` not of the tensor's.
-    pub fn apply(&self, pixels: &Pixels, out: &mut [f32]) -> Result<(), SpecFault> {
-        self.check_sizes(pixels, out)?;
-        let n = pixels.channels().count();
-        for (channel, plane) in out.chunks_exact_mut(self.plane_len()).enumerate() {
-            let table = &self.normalized[channel];
-            let values = pixels.data().iter().skip(channel % n).step_by(n);
-            for (out, &value) in plane.iter_mut().zip(values) {
-                *out = table[usize::from(value)];
-            }
-        }
+    pub fn apply<'a>(
+        &self,
+        picture: impl Into<Picture<'a>>,
+        out: &mut [f32],
+    ) -> Result<(), SpecFault> {
+        let picture = picture.into();
+        self.check_sizes(picture, out)?;
+        self.isa.run(Still {
+            picture,
+            spec: &self.spec,
+            out,
+        });
         Ok(())
     }
 
@@ -173,49 +194,27 @@ impl EvalTransform {
     ///
     /// # Errors
     /// As `apply`.
-    pub fn apply_batch(&self, items: &[&Pixels], out: &mut [f32]) -> Result<(), SpecFault> {
-        self.in_parallel(items, out, |pixels, out| self.apply(pixels, out))
+    pub fn apply_batch(&self, items: &[Picture<'_>], out: &mut [f32]) -> Result<(), SpecFault> {
+        self.in_parallel(items, out, |picture, out| self.apply(*picture, out))
     }
 
-    fn plane_len(&self) -> usize {
-        self.spec.tensor_len() / 3
-    }
-
-    fn check_sizes(&self, pixels: &Pixels, out: &[f32]) -> Result<(), SpecFault> {
+    fn check_sizes(&self, picture: Picture<'_>, out: &[f32]) -> Result<(), SpecFault> {
         let (width, height) = (self.spec.width, self.spec.height);
-        if (pixels.width(), pixels.height()) != (width, height) {
+        if (picture.width(), picture.height()) != (width, height) {
             return Err(SpecFault::PictureSize {
                 width,
                 height,
-                found_width: pixels.width(),
-                found_height: pixels.height(),
+                found_width: picture.width(),
+                found_height: picture.height(),
             });
         }
         check_length("a tensor", self.spec.tensor_len(), out.len())
     }
 
-    fn gather(&self, pixels: &Pixels, warp: &Warp, out: &mut [f32]) {
-        let [first, second, third] = planes(out, self.plane_len());
-        let [red, green, blue] = &self.normalized;
-        let data = pixels.data();
-        let n = pixels.channels().count();
-        // Grey reads the same byte three times.
-        let (green_offset, blue_offset) = if n == 1 { (0, 0) } else { (1, 2) };
-        warp.for_each_pixel(|place, source| {
-            let [r, g, b] = source.map_or([0; 3], |source| {
-                let at = source * n;
-                [data[at], data[at + green_offset], data[at + blue_offset]]
-            });
-            first[place] = red[usize::from(r)];
-            second[place] = green[usize::from(g)];
-            third[place] = blue[usize::from(b)];
-        });
-    }
-
-    fn sample(&self, pixels: &Pixels, matrix: &crate::matrix::Matrix, out: &mut [f32]) {
-        let mut planes = planes(out, self.plane_len());
-        let last_channel = pixels.channels().count() - 1;
-        bilinear::for_each_sample(pixels, matrix, |place, values| {
+    fn sample(&self, picture: Picture<'_>, matrix: &crate::matrix::Matrix, out: &mut [f32]) {
+        let mut planes = planes(out);
+        let last_channel = picture.channels().count() - 1;
+        bilinear::for_each_sample(picture, matrix, |place, values| {
             for (channel, plane) in planes.iter_mut().enumerate() {
                 let value = values[channel.min(last_channel)];
                 plane[place] = (value / 255.0 - self.spec.mean[channel]) / self.spec.std[channel];
@@ -239,6 +238,110 @@ impl EvalTransform {
     }
 }
 
+/// A picture as it is, normalised.
+struct Still<'a> {
+    picture: Picture<'a>,
+    spec: &'a Preprocess,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Still<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let data = self.picture.data();
+        let mut planes = planes(self.out);
+        match self.picture.channels() {
+            Channels::Gray => normalise_gray(data, self.spec, planes),
+            Channels::Rgb => {
+                for (channel, plane) in planes.iter_mut().enumerate() {
+                    let norm = Norm::of(self.spec, channel);
+                    for (out, pixel) in plane.iter_mut().zip(data.chunks_exact(3)) {
+                        *out = norm.of_byte(pixel[channel]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A picture under a draw, normalised.
+struct Moved<'a> {
+    picture: Picture<'a>,
+    warp: &'a Warp,
+    spec: &'a Preprocess,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Moved<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _simd: S) {
+        let data = self.picture.data();
+        let width = self.picture.width() as usize;
+        let mut sources = vec![0; width];
+        let mut bytes = vec![0; width];
+        let [red, green, blue] = planes(self.out);
+        let rows = (red.chunks_exact_mut(width))
+            .zip(green.chunks_exact_mut(width))
+            .zip(blue.chunks_exact_mut(width));
+        for (y, ((red, green), blue)) in rows.enumerate() {
+            self.warp.sources_of_row(y, &mut sources);
+            match self.picture.channels() {
+                Channels::Gray => {
+                    for (byte, &source) in bytes.iter_mut().zip(&sources) {
+                        *byte = shown(data, source as usize);
+                    }
+                    normalise_gray(&bytes, self.spec, [red, green, blue]);
+                }
+                Channels::Rgb => {
+                    for (channel, out) in [red, green, blue].into_iter().enumerate() {
+                        let norm = Norm::of(self.spec, channel);
+                        for (out, &source) in out.iter_mut().zip(&sources) {
+                            *out = norm.of_byte(shown(data, source as usize * 3 + channel));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Grey bytes into three equal-sized planes.
+#[inline(always)]
+fn normalise_gray(bytes: &[u8], spec: &Preprocess, [red, green, blue]: [&mut [f32]; 3]) {
+    let [of_red, of_green, of_blue] = [0, 1, 2].map(|channel| Norm::of(spec, channel));
+    for (((&byte, red), green), blue) in bytes.iter().zip(red).zip(green).zip(blue) {
+        *red = of_red.of_byte(byte);
+        *green = of_green.of_byte(byte);
+        *blue = of_blue.of_byte(byte);
+    }
+}
+
+/// (v ÷ 255 − mean) ÷ std in f32, as torchvision's `ToTensor` and `Normalize` compute it.
+#[derive(Clone, Copy)]
+struct Norm {
+    mean: f32,
+    std: f32,
+}
+
+impl Norm {
+    #[inline(always)]
+    fn of(spec: &Preprocess, channel: usize) -> Self {
+        Self {
+            mean: spec.mean[channel],
+            std: spec.std[channel],
+        }
+    }
+
+    #[inline(always)]
+    fn of_byte(self, value: u8) -> f32 {
+        (f32::from(value) / 255.0 - self.mean) / self.std
+    }
+}
+
 fn check_length(what: &'static str, expected: usize, found: usize) -> Result<(), SpecFault> {
     if expected == found {
         Ok(())
@@ -251,7 +354,10 @@ fn check_length(what: &'static str, expected: usize, found: usize) -> Result<(),
     }
 }
 
-fn planes(tensor: &mut [f32], plane_len: usize) -> [&mut [f32]; 3] {
+/// The three planes of a tensor `[3, height, width]`.
+#[inline(always)]
+fn planes(tensor: &mut [f32]) -> [&mut [f32]; 3] {
+    let plane_len = tensor.len() / 3;
     let (first, rest) = tensor.split_at_mut(plane_len);
     let (second, third) = rest.split_at_mut(plane_len);
     [first, second, third]

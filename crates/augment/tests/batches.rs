@@ -3,7 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test's own files are there")]
 
 use cxr_augment::{
-    AffineRanges, Channels, EvalTransform, Interpolation, Pixels, Preprocess, TrainTransform,
+    AffineDraw, AffineRanges, Channels, EvalTransform, Interpolation, Isa, Picture, Pixels,
+    Preprocess, TrainTransform,
 };
 
 const WIDTH: u32 = 48;
@@ -52,7 +53,7 @@ fn one_two_and_four_threads_give_the_same_bytes() {
                 let items: Vec<_> = (0u64..).zip(&pictures).collect();
                 let items: Vec<_> = items
                     .iter()
-                    .map(|&(i, p)| (p, train.draw(3, 1, i)))
+                    .map(|&(i, p)| (Picture::from(p), train.draw(3, 1, i)))
                     .collect();
                 let mut out = vec![f32::NAN; pictures.len() * spec().tensor_len()];
                 train.apply_batch(&items, &mut out).unwrap();
@@ -80,10 +81,12 @@ fn evaluation_is_training_without_a_draw() {
     let eval = EvalTransform::new(spec()).unwrap();
     let len = pictures.len() * spec().tensor_len();
     let (mut trained, mut evaluated) = (vec![0.0; len], vec![1.0; len]);
-    let items: Vec<_> = pictures.iter().map(|p| (p, train.draw(1, 2, 3))).collect();
+    let items: Vec<_> = (pictures.iter())
+        .map(|p| (Picture::from(p), train.draw(1, 2, 3)))
+        .collect();
     train.apply_batch(&items, &mut trained).unwrap();
-    eval.apply_batch(&pictures.iter().collect::<Vec<_>>(), &mut evaluated)
-        .unwrap();
+    let views: Vec<Picture<'_>> = pictures.iter().map(Picture::from).collect();
+    eval.apply_batch(&views, &mut evaluated).unwrap();
     assert!(bits(&trained) == bits(&evaluated));
     let smooth = train.with_interpolation(Interpolation::Bilinear);
     smooth.apply_batch(&items, &mut trained).unwrap();
@@ -91,6 +94,61 @@ fn evaluation_is_training_without_a_draw() {
         bits(&trained) == bits(&evaluated),
         "the identity has nothing to interpolate"
     );
+}
+
+/// Draws that take every kind of map: fixed point, right angles, scaling, sums of f64.
+fn draws() -> Vec<AffineDraw> {
+    let wide = AffineRanges {
+        max_degrees: 180.0,
+        ..AffineRanges::seed()
+    };
+    let drawn = |ranges: AffineRanges| {
+        let train = TrainTransform::new(spec(), ranges).unwrap();
+        (0..40).map(move |index| train.draw(5, 0, index))
+    };
+    let right_angles = [0.0, 90.0, 180.0, 270.0].map(|angle| AffineDraw {
+        angle,
+        flip: angle > 100.0,
+        ..AffineDraw::IDENTITY
+    });
+    let steep = AffineDraw {
+        scale: 0.01,
+        shear_x: 89.0,
+        ..AffineDraw::IDENTITY
+    };
+    drawn(wide)
+        .chain(drawn(AffineRanges::mild()))
+        .chain(right_angles)
+        .chain([steep])
+        .collect()
+}
+
+#[test]
+fn every_instruction_set_gives_the_same_bits() {
+    let len = spec().tensor_len();
+    for interpolation in [Interpolation::NearestParity, Interpolation::Bilinear] {
+        let of = |isa| {
+            let train = TrainTransform::new(spec(), AffineRanges::seed()).unwrap();
+            train.with_interpolation(interpolation).with_isa(isa)
+        };
+        for (picture, draw) in pictures(draws().len()).iter().zip(draws()) {
+            let [widest, others @ ..] = Isa::ALL.map(|isa| {
+                let mut out = vec![f32::NAN; len];
+                of(isa).apply(picture, &draw, &mut out).unwrap();
+                bits(&out)
+            });
+            assert!(others.iter().all(|other| *other == widest), "{draw:?}");
+        }
+    }
+    for picture in &pictures(2) {
+        let [widest, others @ ..] = Isa::ALL.map(|isa| {
+            let mut out = vec![f32::NAN; len];
+            let eval = EvalTransform::new(spec()).unwrap().with_isa(isa);
+            eval.apply(picture, &mut out).unwrap();
+            bits(&out)
+        });
+        assert!(others.iter().all(|other| *other == widest));
+    }
 }
 
 #[test]
@@ -133,7 +191,7 @@ fn wrong_lengths_and_sizes_are_refused_before_anything_is_written() {
     let eval = EvalTransform::new(spec()).unwrap();
     let pictures = pictures(2);
     let mut short = vec![7.0; spec().tensor_len() * 2 - 1];
-    let both: Vec<_> = pictures.iter().collect();
+    let both: Vec<_> = pictures.iter().map(Picture::from).collect();
     let fault = eval.apply_batch(&both, &mut short).unwrap_err();
     assert_eq!((fault.code(), fault.exit_code()), ("I202", 1));
     assert!(short.iter().all(|v| v.to_bits() == 7f32.to_bits()));

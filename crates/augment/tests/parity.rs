@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use cxr_augment::{
-    AffineDraw, AffineRanges, BitDepthPolicy, Channels, EvalTransform, Pixels, Preprocess,
+    AffineDraw, AffineRanges, BitDepthPolicy, Channels, EvalTransform, Isa, Pixels, Preprocess,
     TrainTransform, decode, prepare, resize, stages,
 };
 use serde::Deserialize;
@@ -60,16 +60,13 @@ fn every_kind_size_and_draw_equals_torchvision() {
                 let shown = stages(&file, name, &spec, &draw).unwrap();
                 let last = &shown.pictures()[4];
                 assert_eq!(&digest(&rgb(last)), picture, "{name} at {size}, {label}");
-                train.apply(&resized, &draw, &mut tensor).unwrap();
-                assert_eq!(
-                    &tensor_digest(&tensor),
-                    numbers,
-                    "{name} at {size}, {label}"
-                );
-                assert!(
-                    bits(&tensor) == bits(shown.tensor()),
-                    "{name} at {size}, {label}"
-                );
+                for isa in Isa::ALL {
+                    let train = train.clone().with_isa(isa);
+                    train.apply(&resized, &draw, &mut tensor).unwrap();
+                    let what = format!("{name} at {size}, {label}, {isa}");
+                    assert_eq!(&tensor_digest(&tensor), numbers, "{what}");
+                    assert!(bits(&tensor) == bits(shown.tensor()), "{what}");
+                }
                 n_cases += 1;
             }
             EvalTransform::new(spec)
@@ -125,9 +122,12 @@ fn nih_radiographs_at_320_equal_torchvision() {
         let file = std::fs::read(shared.join(&case.input)).unwrap();
         let draw = goldens.params[&case.param];
         let pixels = prepare(&file, &case.input, &spec).unwrap().pixels;
-        train.apply(&pixels, &draw, &mut tensor).unwrap();
-        let sum = Sha256::digest(le_bytes(&tensor));
-        assert_eq!(hex(&sum), case.f32_sha256, "{} {}", case.input, case.param);
+        for isa in Isa::ALL {
+            let train = train.clone().with_isa(isa);
+            train.apply(&pixels, &draw, &mut tensor).unwrap();
+            let sum = hex(&Sha256::digest(le_bytes(&tensor)));
+            assert_eq!(sum, case.f32_sha256, "{} {} {isa}", case.input, case.param);
+        }
         let expected = std::fs::read(shared.join(&case.u8)).unwrap();
         let expected = decode(&expected, &case.u8, &spec).unwrap().pixels;
         let shown = stages(&file, &case.input, &spec, &draw).unwrap();

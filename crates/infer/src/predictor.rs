@@ -1,7 +1,7 @@
 //! A network over decoded images: evaluation mode, no augmentation, logits out.
 
 use candle_core::{Device, Tensor};
-use cxr_augment::{EvalTransform, PixelCache, Pixels, Preprocess};
+use cxr_augment::{EvalTransform, Picture, PixelCache, Pixels, Preprocess};
 use cxr_metrics::Logits;
 use cxr_models::{Folded, FoldedMemory, Network};
 use cxr_ops::nhwc::Isa;
@@ -52,7 +52,8 @@ impl Predictor {
         let mut memory = FoldedMemory::default();
         for images in images.chunks(BATCH_SIZE) {
             let mut normalised = vec![0.0_f32; images.len() * spec.tensor_len()];
-            self.transform.apply_batch(images, &mut normalised)?;
+            let images: Vec<_> = images.iter().map(|&image| Picture::from(image)).collect();
+            self.transform.apply_batch(&images, &mut normalised)?;
             let shape = (images.len(), 3, spec.height as usize, spec.width as usize);
             let batch = Tensor::from_vec(normalised, shape, &Device::Cpu)?; // [B, 3, H, W]
             let output = self.network.logits(&batch, &mut memory)?; // [B, K]

@@ -1,7 +1,7 @@
 //! Radiographs into batches of tensors, in an order that only (seed, epoch) decides.
 
 use candle_core::{Device, Tensor};
-use cxr_augment::{AffineDraw, PixelCache, Pixels, TrainTransform};
+use cxr_augment::{AffineDraw, Picture, PixelCache, TrainTransform};
 use cxr_data::Cohort;
 use cxr_stream::{Purpose, Stream};
 
@@ -101,11 +101,11 @@ impl<'a> Loader<'a> {
     fn batch(&self, epoch: u64, places: Vec<usize>) -> Result<Batch, TrainError> {
         let draw = |&place: &usize| {
             (
-                self.pixels.get(place),
+                self.pixels.get(place).into(),
                 self.transform.draw(self.seed, epoch, place as u64),
             )
         };
-        let items: Vec<(&Pixels, AffineDraw)> = places.iter().map(draw).collect();
+        let items: Vec<(Picture<'_>, AffineDraw)> = places.iter().map(draw).collect();
         let spec = self.transform.spec();
         let mut images = vec![0.0_f32; items.len() * spec.tensor_len()];
         self.transform.apply_batch(&items, &mut images)?;

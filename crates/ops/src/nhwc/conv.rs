@@ -5,10 +5,10 @@ use crate::kernels::conv::ConvShape;
 
 use super::bands::{MapSize, Source};
 use super::direct::Direct;
-use super::isa::Isa;
 use super::panels::grown;
 use super::sinks::Sink;
 use super::winograd::{Direction, GRAIN, SIDE, Winograd};
+use cxr_isa::Isa;
 
 /// How a direction of a convolution is worked out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -14,10 +14,10 @@ use crate::kernels::matrix::Onto;
 use crate::kernels::scratch::Scratch;
 
 use super::bands::{Band, Bands, MapSize, Padded, Source};
-use super::isa::Isa;
 use super::micro::{Packed, Pixels, Rows, Target, multiply_rows, sum_outer_products};
 use super::panels::{Panel, PanelLayout, grown};
 use super::sinks::{BandSink, Sink};
+use cxr_isa::Isa;
 
 /// Places of a band, about.
 const PLACES: usize = 512;

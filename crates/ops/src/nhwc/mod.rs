@@ -30,7 +30,6 @@
 mod bands;
 mod conv;
 mod direct;
-mod isa;
 mod micro;
 mod moments;
 mod panels;
@@ -44,7 +43,7 @@ mod winograd_tiles;
 pub use crate::kernels::matrix::Onto;
 pub use bands::{Band, Bands, MapSize, Source};
 pub use conv::{Algorithm, Algorithms, Conv, Kernels, Preference};
-pub use isa::Isa;
+pub use cxr_isa::Isa;
 pub use moments::{
     BandMoments, GradientSums, NormGradients, ScaleShift, gate_gradient, measure_gradient,
 };

@@ -11,9 +11,9 @@ use crate::kernels::batch_norm::Moments;
 use crate::kernels::scratch::Scratch;
 
 use super::bands::{Bands, MapSize};
-use super::isa::Isa;
 use super::sinks::Gate;
 use super::sources::NormBackwardFactors;
+use cxr_isa::Isa;
 
 /// Mean and squared deviations of each band of a map, by channel.
 #[derive(Clone, Debug, Default)]

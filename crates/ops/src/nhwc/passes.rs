@@ -8,10 +8,10 @@ use crate::kernels::Window;
 use crate::kernels::scratch::Scratch;
 
 use super::bands::{Band, Bands, MapSize, Source};
-use super::isa::Isa;
 use super::moments::ScaleShift;
 use super::sinks::exceeds;
 use super::sources::{Stored, relu};
+use cxr_isa::Isa;
 
 /// Places of a band.
 const PLACES: usize = 512;

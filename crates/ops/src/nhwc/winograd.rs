@@ -10,13 +10,13 @@ use rayon::prelude::*;
 use crate::kernels::scratch::Scratch;
 
 use super::bands::{Band, Bands, MapSize, Padded, Source};
-use super::isa::Isa;
 use super::micro::{Packed, Rows, Target, multiply_rows};
 use super::panels::{Panel, PanelLayout};
 use super::sinks::{BandSink, Sink};
 use super::winograd_tiles::{
     KERNEL_TO_TILE, PLANES, PlanePlace, STEP, TILE, TilePlace, input_to_planes, planes_to_output,
 };
+use cxr_isa::Isa;
 
 /// What channels must be multiples of: the widest vector.
 pub(crate) const GRAIN: usize = 16;

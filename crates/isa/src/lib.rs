@@ -1,15 +1,33 @@
-//! Which instruction set the kernels run with, chosen once at run time.
+//! Which instruction set a loop runs with, chosen once at run time.
 //!
-//! Every kernel has one body, generic over [`pulp::Simd`], and is compiled for each set. Which one
-//! is taken changes the speed and the last bits of a result; the number of threads changes neither
-//! the one nor the other's bits.
+//! For the crates with inner loops: `ops` (network) and `augment` (pictures). A loop has one body,
+//! generic over [`pulp::Simd`], and is compiled for each set; plain code in it is vectorised by the
+//! compiler. Whether the sets agree to the last bit is up to the loop and said there.
+//! Deliberately not here: any loop.
+//!
+//! ```
+//! use cxr_isa::Isa;
+//! use pulp::{Simd, WithSimd};
+//!
+//! struct Halve<'a>(&'a mut [u8]);
+//! impl WithSimd for Halve<'_> {
+//!     type Output = ();
+//!     #[inline(always)]
+//!     fn with_simd<S: Simd>(self, _simd: S) {
+//!         self.0.iter_mut().for_each(|byte| *byte /= 2);
+//!     }
+//! }
+//! let mut bytes = [7; 100];
+//! Isa::best().run(Halve(&mut bytes));
+//! assert_eq!(bytes, [3; 100]);
+//! ```
 
 use std::fmt;
 use std::str::FromStr;
 
 use pulp::{Simd, WithSimd};
 
-/// An instruction set that the kernels are compiled for.
+/// An instruction set that loops are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Isa {
     /// 16 numbers at once, 32 registers.
@@ -52,8 +70,9 @@ impl Isa {
         }
     }
 
-    /// Numbers in a vector of [`Isa::run`].
-    pub(crate) fn lanes(self) -> usize {
+    /// Numbers of f32 in a vector of [`Isa::run`].
+    #[must_use]
+    pub fn lanes(self) -> usize {
         struct Lanes;
         impl WithSimd for Lanes {
             type Output = usize;
@@ -65,9 +84,9 @@ impl Isa {
         self.run(Lanes)
     }
 
-    /// Runs a kernel with this set, or with the portable one where the processor lacks it.
+    /// Runs a loop with this set, or with the portable one where the processor lacks it.
     #[inline]
-    pub(crate) fn run<Op: WithSimd>(self, op: Op) -> Op::Output {
+    pub fn run<Op: WithSimd>(self, op: Op) -> Op::Output {
         match self.run_if_available(op) {
             Ok(output) => output,
             Err(op) => PORTABLE.vectorize(op),
