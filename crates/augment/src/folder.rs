@@ -25,12 +25,12 @@ use crate::limits::MAX_FILE_BYTES;
 /// assert!(matches!(folder.read("../secret.png"), Err(ImageFault::Name { .. })));
 /// # Ok::<(), ImageFault>(())
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ImageFolder {
     given: PathBuf,
     root: PathBuf,
     /// Names by their lower case, of each folder in which something was missing.
-    listings: Mutex<HashMap<PathBuf, Arc<Listing>>>,
+    listings: Arc<Mutex<HashMap<PathBuf, Arc<Listing>>>>,
 }
 
 type Listing = HashMap<String, String>;
@@ -53,7 +53,7 @@ impl ImageFolder {
         Ok(Self {
             given,
             root,
-            listings: Mutex::default(),
+            listings: Arc::default(),
         })
     }
 
@@ -78,9 +78,20 @@ impl ImageFolder {
     /// # Errors
     /// As `read`, but for what only opening can tell.
     pub fn probe(&self, name: &str) -> Result<(), ImageFault> {
+        self.metadata(name).map(drop)
+    }
+
+    /// What `probe` looks at.
+    pub(crate) fn metadata(&self, name: &str) -> Result<Metadata, ImageFault> {
         let path = self.resolve(name)?;
         let metadata = fs::symlink_metadata(&path).map_err(|source| io_fault(&path, source))?;
-        check_metadata(&metadata, name)
+        check_metadata(&metadata, name)?;
+        Ok(metadata)
+    }
+
+    /// The folder without links.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
     }
 
     /// What `probe` finds wrong with any of the names, in their order.

@@ -38,6 +38,20 @@ pub enum ImageFault {
         /// Its reason.
         source: std::io::Error,
     },
+    /// A file of a kept cache cannot be opened, read or written.
+    #[error("the pixel cache cannot be kept: {source}")]
+    Cache {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The kept picture is damaged, and its image is no longer the one it was made of.
+    #[error("the image was replaced while the pixel cache was in use")]
+    Replaced {
+        /// The image.
+        name: String,
+    },
     /// No such file.
     #[error("the image is not there")]
     Missing {
@@ -168,6 +182,8 @@ impl ImageFault {
             Self::Truncated { .. } => "I011",
             Self::Damaged { .. } => "I012",
             Self::Unsupported { .. } => "I013",
+            Self::Cache { .. } => "I014",
+            Self::Replaced { .. } => "I015",
         }
     }
 
@@ -175,7 +191,7 @@ impl ImageFault {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Io { .. } => 4,
+            Self::Io { .. } | Self::Cache { .. } => 4,
             _ => 3,
         }
     }
@@ -184,7 +200,7 @@ impl ImageFault {
     #[must_use]
     pub fn image(&self) -> Option<&str> {
         match self {
-            Self::Io { .. } => None,
+            Self::Io { .. } | Self::Cache { .. } => None,
             Self::Missing { name, .. }
             | Self::Name { name, .. }
             | Self::Outside { name, .. }
@@ -196,7 +212,8 @@ impl ImageFault {
             | Self::NoPixels { name, .. }
             | Self::Truncated { name, .. }
             | Self::Damaged { name, .. }
-            | Self::Unsupported { name, .. } => Some(name),
+            | Self::Unsupported { name, .. }
+            | Self::Replaced { name } => Some(name),
         }
     }
 
@@ -204,7 +221,7 @@ impl ImageFault {
     #[must_use]
     pub fn location(&self) -> Option<String> {
         Some(match self {
-            Self::Io { path, .. } => escaped(&path.to_string_lossy()),
+            Self::Io { path, .. } | Self::Cache { path, .. } => escaped(&path.to_string_lossy()),
             Self::Missing { name, .. }
             | Self::Name { name, .. }
             | Self::Outside { name, .. }
@@ -216,7 +233,8 @@ impl ImageFault {
             | Self::NoPixels { name, .. }
             | Self::Truncated { name, .. }
             | Self::Damaged { name, .. }
-            | Self::Unsupported { name, .. } => escaped(name),
+            | Self::Unsupported { name, .. }
+            | Self::Replaced { name } => escaped(name),
         })
     }
 
@@ -243,6 +261,11 @@ impl ImageFault {
     pub fn help(&self) -> Option<String> {
         Some(match self {
             Self::Io { .. } => "check that the path exists and may be read".to_owned(),
+            Self::Cache { .. } => {
+                "give a folder with room that may be written: --cache DIR; or keep nothing: --no-cache"
+                    .to_owned()
+            }
+            Self::Replaced { .. } => "begin again: the cache takes the new image".to_owned(),
             Self::Missing {
                 folder, similar, ..
             } => {

@@ -1,11 +1,13 @@
 //! What is worth saying of an image that is usable all the same.
 
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::image_fault::escaped;
 
 /// What a reader of an image should know, though the image is usable.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ImageWarning {
     /// A 16-bit picture that would come out nearly flat.
     #[error(

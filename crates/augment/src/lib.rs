@@ -32,6 +32,7 @@ mod cache;
 mod decode;
 mod draw;
 mod exif;
+mod feed;
 mod folder;
 mod image_fault;
 mod image_name;
@@ -53,11 +54,11 @@ mod stages;
 mod transform;
 mod warp;
 
-pub use cache::PixelCache;
+pub use cache::{CacheEvent, Keep, PixelCache};
 pub use cxr_isa::Isa;
 pub use decode::{Decoded, decode, prepare};
 pub use draw::{AffineDraw, AffineRanges};
-
+pub use feed::{Ahead, Buffers, FeedFault, FeedTransform, Filled, feed_ahead};
 pub use folder::{ImageFolder, read_image_file};
 pub use image_fault::{Format, ImageFault};
 pub use image_warning::ImageWarning;

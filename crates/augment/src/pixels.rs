@@ -111,6 +111,23 @@ impl Pixels {
         self.data
     }
 
+    /// The same picture, its bytes given to `holder`.
+    pub(crate) fn lent_by(self, holder: &mut Vec<u8>) -> Picture<'_> {
+        let Self {
+            width,
+            height,
+            channels,
+            data,
+        } = self;
+        *holder = data;
+        Picture {
+            width,
+            height,
+            channels,
+            data: holder,
+        }
+    }
+
     /// The same picture with one channel where red, green and blue are equal in every pixel.
     #[must_use]
     pub fn collapsed(self) -> Self {
@@ -186,6 +203,20 @@ impl Pixels {
 }
 
 impl<'a> Picture<'a> {
+    /// For callers in this crate that sized `data` themselves.
+    pub(crate) fn of_checked(width: u32, height: u32, channels: Channels, data: &'a [u8]) -> Self {
+        debug_assert_eq!(
+            width as usize * height as usize * channels.count(),
+            data.len()
+        );
+        Self {
+            width,
+            height,
+            channels,
+            data,
+        }
+    }
+
     /// As [`Pixels::new`].
     ///
     /// # Errors
