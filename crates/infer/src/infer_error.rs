@@ -1,6 +1,6 @@
 //! Why a checkpoint could not be run over images.
 
-use cxr_augment::{ImageFault, SpecFault, SpecFaults};
+use cxr_augment::{FeedFault, ImageFault, SpecFault, SpecFaults};
 use cxr_metrics::MetricFault;
 use cxr_models::{CheckpointFault, ModelFault};
 
@@ -47,6 +47,15 @@ macro_rules! of_the_cause {
             $($own)*
         }
     };
+}
+
+impl From<FeedFault> for InferError {
+    fn from(fault: FeedFault) -> Self {
+        match fault {
+            FeedFault::Image(fault) => fault.into(),
+            FeedFault::Spec(fault) => fault.into(),
+        }
+    }
 }
 
 impl InferError {

@@ -1,10 +1,9 @@
 //! A network over decoded images: evaluation mode, no augmentation, logits out.
 
-use candle_core::{Device, Tensor};
-use cxr_augment::{EvalTransform, Picture, PixelCache, Pixels, Preprocess};
+use cxr_augment::{Buffers, EvalTransform, FeedTransform, Picture, PixelCache, Preprocess};
 use cxr_metrics::Logits;
 use cxr_models::{Folded, FoldedMemory, Network};
-use cxr_ops::nhwc::Isa;
+use cxr_ops::nhwc::{Isa, MapSize, Planes};
 
 use crate::infer_error::InferError;
 
@@ -36,27 +35,53 @@ impl Predictor {
     /// The logits of every image of a cache, in its order: `[N, K]`, row-major.
     ///
     /// # Errors
-    /// The network refuses the image size, or gives a number that is not finite.
+    /// The network refuses the image size, or gives a number that is not finite; a picture that the
+    /// cache cannot give.
     pub fn logits(&self, cache: &PixelCache) -> Result<Logits, InferError> {
-        let images: Vec<&Pixels> = (0..cache.len()).map(|place| cache.get(place)).collect();
-        self.logits_of(&images)
+        let places: Vec<usize> = (0..cache.len()).collect();
+        self.logits_at(cache, &places)
+    }
+
+    /// The logits of the images at some places of a cache, in their order: `[N, K]`, row-major.
+    ///
+    /// # Errors
+    /// As [`Predictor::logits`].
+    pub fn logits_at(&self, cache: &PixelCache, places: &[usize]) -> Result<Logits, InferError> {
+        self.run(places, |places, out| {
+            let transform = FeedTransform::Eval(&self.transform);
+            Ok(transform.fill(cache, places, out)?)
+        })
     }
 
     /// The logits of some decoded and resized images, in their order: `[N, K]`, row-major.
     ///
     /// # Errors
     /// As [`Predictor::logits`].
-    pub fn logits_of(&self, images: &[&Pixels]) -> Result<Logits, InferError> {
+    pub fn logits_of(&self, images: &[Picture<'_>]) -> Result<Logits, InferError> {
+        self.run(images, |images, out| {
+            Ok(self.transform.apply_batch(images, out)?)
+        })
+    }
+
+    fn run<T>(
+        &self,
+        images: &[T],
+        fill: impl Fn(&[T], &mut [f32]) -> Result<(), InferError>,
+    ) -> Result<Logits, InferError> {
         let spec = self.transform.spec();
+        let size = MapSize {
+            height: spec.height as usize,
+            width: spec.width as usize,
+            channels: 3,
+        };
         let mut logits = Vec::with_capacity(images.len() * self.n_findings);
         let mut memory = FoldedMemory::default();
+        let buffers = Buffers::default();
         for images in images.chunks(BATCH_SIZE) {
-            let mut normalised = vec![0.0_f32; images.len() * spec.tensor_len()];
-            let images: Vec<_> = images.iter().map(|&image| Picture::from(image)).collect();
-            self.transform.apply_batch(&images, &mut normalised)?;
-            let shape = (images.len(), 3, spec.height as usize, spec.width as usize);
-            let batch = Tensor::from_vec(normalised, shape, &Device::Cpu)?; // [B, 3, H, W]
-            let output = self.network.logits(&batch, &mut memory)?; // [B, K]
+            let mut batch = buffers.take(images.len() * spec.tensor_len()); // [B, 3, H, W]
+            fill(images, batch.as_mut())?;
+            let planes = Planes { size, data: &batch };
+            let output = self.network.logits_of_planes(&planes, &mut memory)?; // [B, K]
             logits.extend(output.into_iter().map(f64::from));
         }
         Ok(Logits::new(logits, self.n_findings)?)

@@ -121,16 +121,26 @@ impl Folded {
         images: &Tensor,
         memory: &mut FoldedMemory,
     ) -> Result<Vec<f32>, ModelFault> {
-        Network::check_images(&self.config, images)?;
-        with_images(images, |_, images| {
-            let mut logits = Vec::new();
-            let together = images.data.chunks(IMAGES_TOGETHER * images.size.len());
-            for data in together {
-                let part = Planes { data, ..images };
-                logits.extend(self.logits_of(data.len() / images.size.len(), &part, memory));
-            }
-            logits
-        })
+        with_images(images, |images| self.logits_of_planes(&images, memory))?
+    }
+
+    /// [`Folded::logits`] of images that are in no tensor.
+    ///
+    /// # Errors
+    /// As [`Folded::logits`].
+    pub fn logits_of_planes(
+        &self,
+        images: &Planes<'_>,
+        memory: &mut FoldedMemory,
+    ) -> Result<Vec<f32>, ModelFault> {
+        Network::check_planes(&self.config, images)?;
+        let mut logits = Vec::new();
+        let together = images.data.chunks(IMAGES_TOGETHER * images.size.len());
+        for data in together {
+            let part = Planes { data, ..*images };
+            logits.extend(self.logits_of(data.len() / images.size.len(), &part, memory));
+        }
+        Ok(logits)
     }
 
     fn logits_of(&self, n: usize, images: &Planes<'_>, memory: &mut FoldedMemory) -> Vec<f32> {

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{DType, Tensor, Var};
+use cxr_ops::nhwc::{MapSize, Planes};
 
 use crate::architecture::{Architecture, INPUT_CHANNELS, ModelConfig};
 use crate::digest::digest_of_tensors;
@@ -163,16 +164,38 @@ impl Network {
     }
 
     pub(crate) fn check_input(&self, images: &Tensor) -> Result<(), ModelFault> {
-        Self::check_images(&self.config, images)
-    }
-
-    /// Refuses images that a network of this config does not take.
-    pub(crate) fn check_images(config: &ModelConfig, images: &Tensor) -> Result<(), ModelFault> {
         expect_shape(
             "images",
             images,
-            [INPUT_CHANNELS, config.height, config.width],
+            [INPUT_CHANNELS, self.config.height, self.config.width],
         )
+    }
+
+    /// Refuses images that a network of this config does not take; how many there are.
+    pub(crate) fn check_planes(
+        config: &ModelConfig,
+        images: &Planes<'_>,
+    ) -> Result<usize, ModelFault> {
+        let MapSize {
+            height,
+            width,
+            channels,
+        } = images.size;
+        let len = channels * height * width;
+        let is_fit = [channels, height, width] == [INPUT_CHANNELS, config.height, config.width]
+            && images.data.len().is_multiple_of(len)
+            && !images.data.is_empty();
+        if is_fit {
+            return Ok(images.data.len() / len);
+        }
+        let found = images.data.len();
+        Err(ModelFault::Input {
+            expected: format!(
+                "images [N, {INPUT_CHANNELS}, {}, {}], N at least 1",
+                config.height, config.width
+            ),
+            found: format!("{found} numbers as [N, {channels}, {height}, {width}]"),
+        })
     }
 
     /// Names and variables that an optimizer moves, in PyTorch's order, without the frozen ones.

@@ -16,7 +16,7 @@
 use candle_core::{Device, Tensor};
 use cxr_models::{Architecture, ModelConfig, Network};
 use cxr_ops::nhwc::Isa;
-use cxr_train::{Adam, Backprop, Batch, Front, OptimizerKind, loss_of_batch};
+use cxr_train::{Adam, Backprop, Batch, Front, Images, OptimizerKind, TrainError, loss_of_batch};
 use std::collections::BTreeMap;
 use std::error::Error;
 
@@ -94,7 +94,7 @@ fn read(request: &Request) -> Result<Given, Box<dyn Error>> {
 
 impl Radiographs {
     /// The radiographs of a step, counted on from those of the step before, round and round.
-    fn batch(&self, step: usize, size: usize) -> candle_core::Result<Batch> {
+    fn batch(&self, step: usize, size: usize) -> Result<Batch<'static>, TrainError> {
         let n_radiographs = self.images.dim(0)?;
         let places: Vec<usize> = (0..size)
             .map(|place| (step * size + place) % n_radiographs)
@@ -103,7 +103,7 @@ impl Radiographs {
         let rows = Tensor::new(rows, &Device::Cpu)?;
         let targets = self.targets.index_select(&rows, 0)?; // [B, K]
         Ok(Batch {
-            images: self.images.index_select(&rows, 0)?, // [B, 3, H, W]
+            images: Images::of_tensor(&self.images.index_select(&rows, 0)?)?, // [B, 3, H, W]
             mask: targets.ones_like()?,
             targets,
             places,

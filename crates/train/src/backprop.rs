@@ -6,6 +6,7 @@ use cxr_models::{Gradients, Mode, Network, Step};
 use cxr_ops::bce_with_logits;
 use cxr_ops::nhwc::Isa;
 
+use crate::images::Images;
 use crate::loader::Batch;
 use crate::train_error::TrainError;
 
@@ -59,13 +60,15 @@ impl Backprop {
     pub fn forward(
         &mut self,
         network: &Network,
-        images: &Tensor,
+        images: &Images<'_>,
         (seed, step): (u64, u64),
     ) -> Result<Vec<f32>, TrainError> {
         match &mut self.way {
-            Way::Step(layers) => Ok(layers.forward(network, images, (seed, step))?),
+            Way::Step(layers) => {
+                Ok(layers.forward_planes(network, &images.planes(), (seed, step))?)
+            }
             Way::Graph { logits, .. } => {
-                let output = network.forward(images, Mode::Train { seed, step })?; // [B, K]
+                let output = network.forward(&images.tensor()?, Mode::Train { seed, step })?; // [B, K]
                 let values = output.detach().flatten_all()?.to_vec1::<f32>()?;
                 *logits = Some(output);
                 Ok(values)
@@ -80,11 +83,13 @@ impl Backprop {
     pub fn backward(
         &mut self,
         network: &Network,
-        images: &Tensor,
+        images: &Images<'_>,
         logit_gradient: &[f32],
     ) -> Result<&Gradients, TrainError> {
         match &mut self.way {
-            Way::Step(step) => Ok(step.backward(network, images, logit_gradient)?),
+            Way::Step(step) => {
+                Ok(step.backward_planes(network, &images.planes(), logit_gradient)?)
+            }
             Way::Graph { logits, gradients } => {
                 if let Some(logits) = logits.take() {
                     let weights =
@@ -105,7 +110,7 @@ impl Backprop {
 /// No label is known, or a label is no label.
 pub fn loss_of_batch(
     logits: &[f32],
-    batch: &Batch,
+    batch: &Batch<'_>,
     pos_weights: &Tensor,
 ) -> Result<(f64, Vec<f32>), TrainError> {
     let targets = &batch.targets;

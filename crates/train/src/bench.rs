@@ -8,6 +8,7 @@ use cxr_models::{ModelConfig, Network};
 use cxr_stream::{Purpose, Stream};
 
 use crate::backprop::{Backprop, Front, loss_of_batch};
+use crate::images::Images;
 use crate::loader::Batch;
 use crate::optimizer::{Adam, OptimizerKind};
 use crate::train_error::TrainError;
@@ -81,7 +82,7 @@ impl StepBench {
     }
 
     /// Normal images and rare positives, always the same.
-    fn batch(&self) -> Result<Batch, TrainError> {
+    fn batch(&self) -> Result<Batch<'static>, TrainError> {
         let ModelConfig {
             width,
             height,
@@ -95,8 +96,9 @@ impl StepBench {
             .map(|_| f32::from(stream.uniform_f32() < PREVALENCE))
             .collect();
         let shape = (self.batch, n_findings);
+        let images = Tensor::from_vec(pixels, (self.batch, 3, height, width), &Device::Cpu)?;
         Ok(Batch {
-            images: Tensor::from_vec(pixels, (self.batch, 3, height, width), &Device::Cpu)?,
+            images: Images::of_tensor(&images)?,
             targets: Tensor::from_vec(labels, shape, &Device::Cpu)?,
             mask: Tensor::ones(shape, candle_core::DType::F32, &Device::Cpu)?,
             places: (0..self.batch).collect(),

@@ -1,7 +1,7 @@
 //! The training loop.
 
 use candle_core::Tensor;
-use cxr_augment::{PixelCache, Pixels, Preprocess};
+use cxr_augment::{PixelCache, Preprocess};
 use cxr_data::Cohort;
 use cxr_infer::{InferError, Predictor};
 use cxr_metrics::{EpochRecord, Logits, MetricFault, PassSummary, Scores};
@@ -109,46 +109,20 @@ fn train_one_epoch(
         loader.cohort().len(),
     );
     let mut seen = Seen::default();
-    let mut learning_rate = 0.0;
-    for (place, batch) in loader.epoch(epoch).enumerate() {
-        if watch.stop_is_requested() {
-            watch.stage_ends();
-            return Ok(None);
-        }
-        let batch = batch?;
-        let number = state.n_batches;
-        state.n_batches += 1;
-        learning_rate = schedule.learning_rate(number);
-        let outcome = step(
-            state,
-            backprop,
-            &batch,
-            material.pos_weights,
-            config.seed,
-            learning_rate,
-        )?;
-        match outcome {
-            Step::Taken { loss, logits } => {
-                seen.add(loss, logits, &batch.places);
-                let n_radiographs = seen.places.len();
-                watch.batch_ends(&BatchProgress {
-                    n_radiographs,
-                    loss,
-                });
-            }
-            Step::NotFinite(what) => {
-                let images = loader.image_names(&batch.places);
-                let error = TrainError::NonFinite {
-                    what,
-                    epoch,
-                    batch: place + 1,
-                    images,
-                };
-                state.skip_or_stop(config.non_finite, error, watch)?;
-            }
-        }
-    }
+    let lesson = Lesson {
+        material,
+        config,
+        epoch,
+        schedule,
+        watch,
+    };
+    let learned = loader.epoch_ahead(epoch, |batches| {
+        lesson.learn(state, backprop, &mut seen, batches)
+    });
     watch.stage_ends();
+    let Some(learning_rate) = learned? else {
+        return Ok(None);
+    };
     let seconds = watch.elapsed_seconds() - began;
     let images_per_second = if seconds > 0.0 {
         seen.places.len() as f64 / seconds
@@ -164,6 +138,58 @@ fn train_one_epoch(
     }))
 }
 
+/// What the batches of an epoch are learned by.
+struct Lesson<'a> {
+    material: &'a Material<'a>,
+    config: &'a RunConfig,
+    epoch: u64,
+    schedule: Schedule,
+    watch: &'a dyn Watch,
+}
+
+impl Lesson<'_> {
+    /// One step for each batch; the learning rate of the last. `None` where the watch asked to stop.
+    fn learn<'b>(
+        &self,
+        state: &mut TrainState,
+        backprop: &mut Backprop,
+        seen: &mut Seen,
+        batches: &mut dyn Iterator<Item = Result<Batch<'b>, TrainError>>,
+    ) -> Result<Option<f64>, TrainError> {
+        let mut learning_rate = 0.0;
+        for (place, batch) in batches.enumerate() {
+            if self.watch.stop_is_requested() {
+                return Ok(None);
+            }
+            let batch = batch?;
+            let number = state.n_batches;
+            state.n_batches += 1;
+            learning_rate = self.schedule.learning_rate(number);
+            let (pos_weights, seed) = (self.material.pos_weights, self.config.seed);
+            match step(state, backprop, &batch, pos_weights, seed, learning_rate)? {
+                Step::Taken { loss, logits } => {
+                    seen.add(loss, logits, &batch.places);
+                    let n_radiographs = seen.places.len();
+                    self.watch.batch_ends(&BatchProgress {
+                        n_radiographs,
+                        loss,
+                    });
+                }
+                Step::NotFinite(what) => {
+                    let error = TrainError::NonFinite {
+                        what,
+                        epoch: self.epoch,
+                        batch: place + 1,
+                        images: self.material.loader.image_names(&batch.places),
+                    };
+                    state.skip_or_stop(self.config.non_finite, error, self.watch)?;
+                }
+            }
+        }
+        Ok(Some(learning_rate))
+    }
+}
+
 /// What became of a batch.
 enum Step {
     /// The weights moved.
@@ -176,7 +202,7 @@ enum Step {
 fn step(
     state: &mut TrainState,
     backprop: &mut Backprop,
-    batch: &Batch,
+    batch: &Batch<'_>,
     pos_weights: &Tensor,
     seed: u64,
     learning_rate: f64,
@@ -268,8 +294,8 @@ fn measure(
     places: &[usize],
     epoch: u64,
 ) -> Result<PassSummary, TrainError> {
-    let images: Vec<&Pixels> = places.iter().map(|&place| pixels.get(place)).collect();
-    let logits = match Predictor::new(network, material.preprocess)?.logits_of(&images) {
+    let predictor = Predictor::new(network, material.preprocess)?;
+    let logits = match predictor.logits_at(pixels, places) {
         Err(InferError::Metric(MetricFault::NotFinite { row, .. })) => {
             let image = cohort.radiographs()[places[row]].image.to_string();
             return Err(TrainError::NonFiniteLogit { epoch, image });

@@ -1,18 +1,21 @@
 //! Radiographs into batches of tensors, in an order that only (seed, epoch) decides.
 
-use candle_core::{Device, Tensor};
-use cxr_augment::{AffineDraw, Picture, PixelCache, TrainTransform};
+use candle_core::Tensor;
+use cxr_augment::{
+    Buffers, FeedFault, FeedTransform, Filled, PixelCache, TrainTransform, feed_ahead,
+};
 use cxr_data::Cohort;
 use cxr_stream::{Purpose, Stream};
 
+use crate::images::Images;
 use crate::train_error::TrainError;
 use crate::truths::targets_of;
 
 /// Some radiographs as the network and the loss see them.
 #[derive(Debug)]
-pub struct Batch {
+pub struct Batch<'b> {
     /// Normalised pixels, `[B, 3, H, W]`, f32.
-    pub images: Tensor,
+    pub images: Images<'b>,
     /// Labels, `[B, K]`, f32: 0 or 1; 0 where unknown.
     pub targets: Tensor,
     /// 1 where a label is known, 0 where it is not, `[B, K]`, f32.
@@ -27,25 +30,27 @@ pub struct Loader<'a> {
     cohort: &'a Cohort,
     pixels: &'a PixelCache,
     transform: &'a TrainTransform,
+    buffers: &'a Buffers,
     batch_size: usize,
     seed: u64,
 }
 
 impl<'a> Loader<'a> {
-    /// Batches of `batch_size` radiographs, the last one shorter. The cohort and the pixels are in
-    /// the same order.
+    /// Batches of `batch_size` radiographs, the last one shorter, in memory of `buffers`. The cohort
+    /// and the pixels are in the same order.
     #[must_use]
     pub fn new(
         cohort: &'a Cohort,
         pixels: &'a PixelCache,
         transform: &'a TrainTransform,
-        batch_size: usize,
-        seed: u64,
+        buffers: &'a Buffers,
+        (batch_size, seed): (usize, u64),
     ) -> Self {
         Self {
             cohort,
             pixels,
             transform,
+            buffers,
             batch_size: batch_size.max(1),
             seed,
         }
@@ -89,34 +94,60 @@ impl<'a> Loader<'a> {
             .collect()
     }
 
-    /// The batches of an epoch. Each radiograph's draw depends on (seed, epoch, its place in the
-    /// cohort) alone.
-    pub fn epoch(&self, epoch: u64) -> impl Iterator<Item = Result<Batch, TrainError>> + use<'a> {
+    /// The batches of an epoch, each filled when it is asked for. Each radiograph's draw depends on
+    /// (seed, epoch, its place in the cohort) alone.
+    pub fn epoch(&self, epoch: u64) -> impl Iterator<Item = Result<Batch<'a>, TrainError>> {
         let loader = *self;
-        self.order(epoch)
-            .into_iter()
-            .map(move |places| loader.batch(epoch, places))
+        let len = self.transform.spec().tensor_len();
+        self.order(epoch).into_iter().map(move |places| {
+            let mut images = loader.buffers.take(places.len() * len);
+            let transform = loader.transform_of(epoch);
+            transform.fill(loader.pixels, &places, images.as_mut())?;
+            loader.batch(images, places)
+        })
     }
 
-    fn batch(&self, epoch: u64, places: Vec<usize>) -> Result<Batch, TrainError> {
-        let draw = |&place: &usize| {
-            (
-                self.pixels.get(place).into(),
-                self.transform.draw(self.seed, epoch, place as u64),
-            )
-        };
-        let items: Vec<(Picture<'_>, AffineDraw)> = places.iter().map(draw).collect();
+    /// The same batches, filled ahead of `consume` by a thread of their own.
+    pub fn epoch_ahead<R>(
+        &self,
+        epoch: u64,
+        consume: impl FnOnce(&mut dyn Iterator<Item = Result<Batch<'a>, TrainError>>) -> R,
+    ) -> R {
+        let order = self.order(epoch);
+        let transform = self.transform_of(epoch);
+        feed_ahead(self.pixels, &transform, &order, self.buffers, |filled| {
+            let mut batches = filled
+                .zip(&order)
+                .map(|(images, places)| self.batch(images?, places.clone()));
+            consume(&mut batches)
+        })
+    }
+
+    fn transform_of(&self, epoch: u64) -> FeedTransform<'a> {
+        FeedTransform::Train {
+            transform: self.transform,
+            seed: self.seed,
+            epoch,
+        }
+    }
+
+    fn batch(&self, images: Filled<'a>, places: Vec<usize>) -> Result<Batch<'a>, TrainError> {
         let spec = self.transform.spec();
-        let mut images = vec![0.0_f32; items.len() * spec.tensor_len()];
-        self.transform.apply_batch(&items, &mut images)?;
-        let shape = (places.len(), 3, spec.height as usize, spec.width as usize);
-        let images = Tensor::from_vec(images, shape, &Device::Cpu)?; // [B, 3, H, W]
         let (targets, mask) = targets_of(self.cohort, &places)?; // [B, K] each
         Ok(Batch {
-            images,
+            images: Images::lent(images, spec.height as usize, spec.width as usize),
             targets,
             mask,
             places,
         })
+    }
+}
+
+impl From<FeedFault> for TrainError {
+    fn from(fault: FeedFault) -> Self {
+        match fault {
+            FeedFault::Image(fault) => Self::Images(vec![fault]),
+            FeedFault::Spec(fault) => fault.into(),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use cxr_augment::{ImageFault, ImageFolder, PixelCache, Preprocess};
+use cxr_augment::{CacheEvent, ImageFault, ImageFolder, Keep, PixelCache, Preprocess};
 use cxr_data::{Cohort, Splits};
 use serde::Serialize;
 
@@ -41,31 +41,40 @@ pub struct SkippedImage {
     pub reason: String,
 }
 
-/// Decodes every image of every split.
+/// How images are read.
+#[derive(Clone, Copy)]
+pub struct Reading<'a> {
+    /// Where they are.
+    pub folder: &'a ImageFolder,
+    /// What they become.
+    pub spec: &'a Preprocess,
+    /// Where their pictures stay.
+    pub keep: &'a Keep,
+    /// What happens to those that cannot be read.
+    pub policy: BadImagePolicy,
+    /// Who is told.
+    pub watch: &'a dyn Watch,
+}
+
+/// Decodes every image of every split, or finds it where an earlier run kept it.
 ///
 /// # Errors
 /// All images that cannot be read, where the policy is to fail; a split of which none is left.
-pub fn load_pictures(
-    splits: Splits,
-    folder: &ImageFolder,
-    spec: &Preprocess,
-    policy: BadImagePolicy,
-    watch: &dyn Watch,
-) -> Result<Pictured, TrainError> {
+pub fn load_pictures(splits: Splits, reading: &Reading<'_>) -> Result<Pictured, TrainError> {
     let mut skipped = Vec::new();
     let mut bad = Vec::new();
     let mut caches = Vec::new();
     let mut cohorts = Vec::new();
     for (split, cohort) in named(&splits) {
-        let (cohort, cache) = match build(split, cohort, folder, spec, watch) {
+        let (cohort, cache) = match reading.open(split, cohort) {
             Ok(cache) => (cohort.clone(), cache),
-            Err(faults) if policy == BadImagePolicy::Skip => {
+            Err(faults) if reading.policy == BadImagePolicy::Skip => {
                 let kept = without(cohort, &faults);
                 skipped.extend(faults.iter().map(|fault| SkippedImage::of(split, fault)));
                 if kept.is_empty() {
                     return Err(TrainError::EmptySplit { split });
                 }
-                let cache = build(split, &kept, folder, spec, watch).map_err(TrainError::Images)?;
+                let cache = reading.open(split, &kept).map_err(TrainError::Images)?;
                 (kept, cache)
             }
             Err(faults) => {
@@ -105,31 +114,47 @@ pub fn load_pictures(
     })
 }
 
-fn build(
-    split: &'static str,
-    cohort: &Cohort,
-    folder: &ImageFolder,
-    spec: &Preprocess,
-    watch: &dyn Watch,
-) -> Result<PixelCache, Vec<ImageFault>> {
-    let names: Vec<&str> = cohort
-        .radiographs()
-        .iter()
-        .map(|r| r.image.as_str())
-        .collect();
-    watch.stage_begins(Stage::Decoding(split), names.len());
-    let furthest = Mutex::new(0);
-    let cache = PixelCache::build(folder, &names, spec, &|done| {
-        // Workers report out of order; progress only grows.
-        if let Ok(mut furthest) = furthest.lock()
-            && done > *furthest
-        {
-            *furthest = done;
-            watch.stage_reaches(done);
-        }
-    });
-    watch.stage_ends();
-    cache
+impl Reading<'_> {
+    fn open(&self, split: &'static str, cohort: &Cohort) -> Result<PixelCache, Vec<ImageFault>> {
+        let radiographs = cohort.radiographs().iter();
+        let names: Vec<&str> = radiographs.map(|one| one.image.as_str()).collect();
+        let watch = self.watch;
+        watch.stage_begins(Stage::Decoding(split), names.len());
+        let furthest = Mutex::new(0);
+        let tell = |event: CacheEvent<'_>| match event {
+            CacheEvent::Ready(n) => {
+                // Workers report out of order; progress only grows.
+                if let Ok(mut furthest) = furthest.lock()
+                    && n > *furthest
+                {
+                    *furthest = n;
+                    watch.stage_reaches(n);
+                }
+            }
+            CacheEvent::Waits(path) => watch.warns(&format!(
+                "another process builds this pixel cache; waiting for {}",
+                path.display()
+            )),
+            CacheEvent::Restarts(path) => watch.warns(&format!(
+                "the pixel cache's index {} is damaged; every image is decoded again",
+                path.display()
+            )),
+        };
+        let cache = PixelCache::open(self.folder, &names, self.spec, self.keep, &tell);
+        watch.stage_ends();
+        cache
+    }
+}
+
+impl std::fmt::Debug for Reading<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reading")
+            .field("folder", &self.folder)
+            .field("spec", &self.spec)
+            .field("keep", &self.keep)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The radiographs whose images have no fault.

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
-use cxr_augment::{ImageFolder, Preprocess, TrainTransform};
+use cxr_augment::{Buffers, ImageFolder, Keep, Preprocess, TrainTransform};
 use cxr_data::{Cohort, PosWeights};
 use cxr_metrics::{Evaluation, History};
 use cxr_models::{Architecture, Checkpoint, CheckpointHeader, ModelConfig, Network, TrainingFacts};
@@ -21,7 +21,7 @@ use crate::generation;
 use crate::layers::ResolvedConfig;
 use crate::loader::{Batch, Loader};
 use crate::optimizer::Adam;
-use crate::pictures::{Pictured, load_pictures};
+use crate::pictures::{Pictured, Reading, load_pictures};
 use crate::state::{Fingerprints, TrainState};
 use crate::train_error::TrainError;
 use crate::watch::Watch;
@@ -43,6 +43,8 @@ pub struct RunRequest {
     pub tables: Tables,
     /// The phantom's ceilings.json, where the cohort is synthetic. Only the report looks at it.
     pub ceilings: Option<Vec<u8>>,
+    /// Where decoded pictures stay. No figure depends on it.
+    pub keep: Keep,
 }
 
 /// What a run came to.
@@ -95,6 +97,8 @@ pub struct Prepared {
     pub(crate) model: ModelConfig,
     pub(crate) fingerprints: Fingerprints,
     pub(crate) warnings: Vec<String>,
+    /// Memory of batches, which every epoch uses again.
+    pub(crate) buffers: Buffers,
 }
 
 /// Trains, evaluates and reports into `folder`; with `resume`, from the newest saved generation.
@@ -179,8 +183,14 @@ impl Prepared {
             mut warnings,
         } = read_splits(tables, config)?;
         let images = ImageFolder::open(&tables.images)?;
-        let policy = config.data.bad_images;
-        let pictured = load_pictures(splits, &images, &preprocess, policy, watch)?;
+        let reading = Reading {
+            folder: &images,
+            spec: &preprocess,
+            keep: &request.keep,
+            policy: config.data.bad_images,
+            watch,
+        };
+        let pictured = load_pictures(splits, &reading)?;
         warnings.extend(pictured.warnings.iter().cloned());
         let train = pictured.splits.train();
         let findings = train.findings().to_strings();
@@ -205,6 +215,7 @@ impl Prepared {
             model,
             fingerprints,
             warnings,
+            buffers: Buffers::default(),
         })
     }
 }
@@ -250,14 +261,13 @@ fn material<'a>(
         valid,
         ..
     } = &prepared.pictured;
-    let batch_size = config.batch_size;
     Material {
         loader: Loader::new(
             splits.train(),
             train,
             &prepared.transform,
-            batch_size,
-            config.seed,
+            &prepared.buffers,
+            (config.batch_size, config.seed),
         ),
         valid: splits.valid(),
         valid_pixels: valid,
@@ -296,7 +306,7 @@ fn write_beginning(
         .epoch(1)
         .next()
     {
-        folder.draw_first_batch(&tiles(&batch?, &prepared.preprocess)?)?;
+        folder.draw_first_batch(&tiles(&batch?, &prepared.preprocess))?;
     }
     let splits = named(&prepared.pictured.splits).map(|(split, cohort)| (split, cohort.len()));
     folder.append_event(
@@ -334,24 +344,17 @@ fn class_table(config: &RunConfig, prepared: &Prepared) -> ClassTable {
 }
 
 /// The first channel of each image of a batch, back from normalised numbers to grey values.
-fn tiles(batch: &Batch, preprocess: &Preprocess) -> Result<Vec<Tile>, TrainError> {
-    let (n, _, height, width) = batch.images.dims4()?;
-    let values = batch
-        .images
-        .narrow(1, 0, 1)?
-        .flatten_all()?
-        .to_vec1::<f32>()?; // [B, H, W]
+fn tiles(batch: &Batch<'_>, preprocess: &Preprocess) -> Vec<Tile> {
+    let (height, width) = batch.images.size();
     let (mean, std) = (preprocess.mean[0], preprocess.std[0]);
     let grey = |&value: &f32| ((value * std + mean) * 255.0).round().clamp(0.0, 255.0) as u8;
-    let tile = |place: usize| Tile {
+    let tile = |image: &[f32]| Tile {
         width,
         height,
-        pixels: values[place * height * width..][..height * width]
-            .iter()
-            .map(grey)
-            .collect(),
+        pixels: image[..height * width].iter().map(grey).collect(),
     };
-    Ok((0..n).map(tile).collect())
+    let images = batch.images.numbers().chunks_exact(3 * height * width); // [3, H, W] each
+    images.map(tile).collect()
 }
 
 /// Saves the epoch that has just ended: its row, its best weights, and a generation to resume from.

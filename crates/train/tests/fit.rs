@@ -7,7 +7,7 @@
 
 use candle_core::{Device, Tensor};
 use cxr_augment::{
-    AffineRanges, Channels, ImageFolder, PixelCache, Pixels, Preprocess, TrainTransform,
+    AffineRanges, Buffers, Channels, ImageFolder, PixelCache, Pixels, Preprocess, TrainTransform,
 };
 use cxr_data::{Cohort, FindingSet, ImageName, Label, PatientId, Radiograph};
 use cxr_models::{Architecture, ModelConfig, Network};
@@ -27,6 +27,7 @@ struct Problem {
     valid_pixels: PixelCache,
     transform: TrainTransform,
     pos_weights: Tensor,
+    buffers: Buffers,
     _folder: TempDir,
 }
 
@@ -83,19 +84,19 @@ impl Problem {
             valid_pixels,
             transform,
             pos_weights,
+            buffers: Buffers::default(),
             _folder: folder,
         }
     }
 
     fn material(&self, config: &RunConfig) -> Material<'_> {
-        let (batch_size, seed) = (config.batch_size, config.seed);
         Material {
             loader: Loader::new(
                 &self.train,
                 &self.train_pixels,
                 &self.transform,
-                batch_size,
-                seed,
+                &self.buffers,
+                (config.batch_size, config.seed),
             ),
             valid: &self.valid,
             valid_pixels: &self.valid_pixels,

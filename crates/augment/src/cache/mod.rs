@@ -66,6 +66,16 @@ enum Held {
     },
 }
 
+impl Held {
+    fn nowhere<N: AsRef<str>>(folder: &ImageFolder, names: &[N], spec: &Preprocess) -> Self {
+        Self::Nowhere {
+            folder: folder.clone(),
+            names: names.iter().map(|name| name.as_ref().to_owned()).collect(),
+            spec: spec.clone(),
+        }
+    }
+}
+
 impl PixelCache {
     /// All pictures of `names`, in memory: [`PixelCache::open`] with [`Keep::Memory`].
     /// `progress` is told how many are ready, from any thread.
@@ -110,12 +120,7 @@ impl PixelCache {
             }
             Keep::Nowhere => {
                 let (_, warnings) = prepare_all(folder, names, spec, tell, |_| None)?;
-                let held = Held::Nowhere {
-                    folder: folder.clone(),
-                    names: names.iter().map(|name| name.as_ref().to_owned()).collect(),
-                    spec: spec.clone(),
-                };
-                (held, warnings)
+                (Held::nowhere(folder, names, spec), warnings)
             }
         };
         Ok(Self {
@@ -123,6 +128,16 @@ impl PixelCache {
             warnings,
             digest: spec.digest(),
         })
+    }
+
+    /// Pictures that are neither kept nor looked at before they are asked for.
+    #[must_use]
+    pub fn unread<N: AsRef<str>>(folder: &ImageFolder, names: &[N], spec: &Preprocess) -> Self {
+        Self {
+            held: Held::nowhere(folder, names, spec),
+            warnings: Vec::new(),
+            digest: spec.digest(),
+        }
     }
 
     /// The picture of the name at this place of the list; `scratch` may come to hold its bytes.

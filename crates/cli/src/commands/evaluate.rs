@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ArgGroup;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use cxr_augment::{ImageFolder, PixelCache};
+use cxr_augment::{ImageFolder, Keep, PixelCache};
 use cxr_data::{Cohort, FindingSet, ReadOptions, Uncertain, read_cohort};
 use cxr_infer::{LoadedModel, Predictions};
 use cxr_metrics::{
@@ -24,6 +24,7 @@ use self::remarks::{
 };
 use self::table::Table;
 use super::Outcome;
+use super::cache_words::CacheWords;
 use crate::console::Console;
 use crate::failure::{Failure, Fault};
 
@@ -40,6 +41,8 @@ pub(crate) struct Args {
     /// The folder of the table's images.
     #[arg(long, value_name = "DIR", requires = "checkpoint")]
     images: Option<PathBuf>,
+    #[command(flatten)]
+    cache: CacheWords,
     /// The table of labels.
     #[arg(long, value_name = "CSV")]
     table: PathBuf,
@@ -166,7 +169,8 @@ fn from_checkpoint(
     let findings = FindingSet::from_names(model.findings().to_vec())?;
     let cohort = read_labels(&args.table, args.uncertain, Some(&findings), console)?;
     warn_of_training_data(&model, &cohort, console);
-    let scores = run_over(&model, &cohort, &ImageFolder::open(images)?, console)?;
+    let folder = ImageFolder::open(images)?;
+    let scores = run_over(&model, &cohort, (&folder, &args.cache.keep()), console)?;
     let (operating_points, thresholds_from) = match args.thresholds {
         Some(rule) => choose_thresholds(args, rule, &cohort, &scores, console)?,
         None if args.thresholds_from.is_some() => return Err(no_rule()),
@@ -184,11 +188,12 @@ fn from_checkpoint(
 fn run_over(
     model: &LoadedModel,
     cohort: &Cohort,
-    folder: &ImageFolder,
+    (folder, keep): (&ImageFolder, &Keep),
     console: Console,
 ) -> Result<Scores, Failure> {
-    let cache = PixelCache::build(folder, &image_names(cohort), model.preprocess(), &|_| ())
-        .map_err(|faults| {
+    let names = image_names(cohort);
+    let cache =
+        PixelCache::open(folder, &names, model.preprocess(), keep, &|_| ()).map_err(|faults| {
             Failure::of_many(faults.iter().map(Fault::from).collect(), faults.len())
         })?;
     cache

@@ -1,6 +1,7 @@
 //! One file a task: an `Args` struct (what can be typed) and `run` (the calls, and what is printed).
 
 pub(crate) mod bench;
+mod cache_words;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod config;

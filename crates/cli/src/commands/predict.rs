@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use cxr_augment::{Pixels, prepare, read_image_file};
+use cxr_augment::{Picture, Pixels, prepare, read_image_file};
 use cxr_infer::LoadedModel;
 use cxr_metrics::{Decisions, OperatingPoint, Scores, Threshold};
 use rayon::prelude::*;
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
     let pixels = pixels(&files, &model, console)?;
     let logits = model
         .predictor()?
-        .logits_of(&pixels.iter().collect::<Vec<_>>())?;
+        .logits_of(&pixels.iter().map(Picture::from).collect::<Vec<_>>())?;
     let predicted = predicted(&model, &files, Scores::Logits(logits))?;
     if args.json {
         console.json(&predicted)?;
@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
 }
 
 /// The files named, and those in the folders named, sorted within each folder.
-fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+pub(crate) fn files(named: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for path in named {
         if !path.is_dir() {

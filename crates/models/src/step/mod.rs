@@ -17,7 +17,6 @@ pub use gradients::Gradients;
 use candle_core::Tensor;
 use cxr_ops::nhwc::{Kernels, MapSize, Planes};
 
-use crate::architecture::INPUT_CHANNELS;
 use crate::fault::{AtLayer, ModelFault};
 use crate::network::{Layers, Network};
 use crate::numbers::{Numbers, with_numbers};
@@ -105,28 +104,35 @@ impl Step {
         &mut self,
         network: &Network,
         images: &Tensor,
+        chance: (u64, u64),
+    ) -> Result<Vec<f32>, ModelFault> {
+        with_images(images, |images| {
+            self.forward_planes(network, &images, chance)
+        })?
+    }
+
+    /// [`Step::forward`] of images that are in no tensor.
+    ///
+    /// # Errors
+    /// As [`Step::forward`].
+    pub fn forward_planes(
+        &mut self,
+        network: &Network,
+        images: &Planes<'_>,
         (seed, step): (u64, u64),
     ) -> Result<Vec<f32>, ModelFault> {
-        network.check_input(images)?;
+        let n = Network::check_planes(network.config(), images)?;
         let chance = Chance { seed, step };
-        let Self {
-            layers,
-            n_images,
-            workspace,
-            ..
-        } = self;
-        with_images(images, |n, images| {
-            *n_images = n;
-            match (layers, network.layers()) {
-                (StepLayers::XrayCnn(step), Layers::XrayCnn(layers)) => {
-                    step.forward(layers, (n, images), chance, workspace)
-                }
-                (StepLayers::ResNet(step), Layers::ResNet(layers)) => {
-                    step.forward(layers, (n, images), chance, workspace)
-                }
-                _ => Err(another_network()),
+        self.n_images = n;
+        match (&mut self.layers, network.layers()) {
+            (StepLayers::XrayCnn(step), Layers::XrayCnn(layers)) => {
+                step.forward(layers, (n, *images), chance, &mut self.workspace)
             }
-        })?
+            (StepLayers::ResNet(step), Layers::ResNet(layers)) => {
+                step.forward(layers, (n, *images), chance, &mut self.workspace)
+            }
+            _ => Err(another_network()),
+        }
     }
 
     /// The gradient of every parameter from the gradient of the logits `[B, K]` of the last
@@ -140,36 +146,46 @@ impl Step {
         images: &Tensor,
         logit_gradient: &[f32],
     ) -> Result<&Gradients, ModelFault> {
-        network.check_input(images)?;
-        let Self {
-            layers,
-            n_images,
-            workspace,
-            gradients,
-        } = self;
-        let n_images = *n_images;
-        with_images(images, |n, images| {
-            let expected = n_images * network.config().n_findings;
-            if n != n_images || logit_gradient.len() != expected {
-                let found = logit_gradient.len();
-                return Err(ModelFault::Input {
-                    expected: format!(
-                        "the {n_images} images of the last forward pass and a gradient of {expected} logits"
-                    ),
-                    found: format!("{n} images and a gradient of {found} logits"),
-                });
-            }
-            let images = (n, images);
-            match (layers, network.layers()) {
-                (StepLayers::XrayCnn(step), Layers::XrayCnn(layers)) => {
-                    step.backward(layers, images, logit_gradient, workspace, gradients)
-                }
-                (StepLayers::ResNet(step), Layers::ResNet(layers)) => {
-                    step.backward(layers, images, logit_gradient, workspace, gradients)
-                }
-                _ => Err(another_network()),
-            }
+        with_images(images, |images| {
+            self.backward_planes(network, &images, logit_gradient)
+                .map(drop)
         })??;
+        Ok(&self.gradients)
+    }
+
+    /// [`Step::backward`] of images that are in no tensor.
+    ///
+    /// # Errors
+    /// As [`Step::backward`].
+    pub fn backward_planes(
+        &mut self,
+        network: &Network,
+        images: &Planes<'_>,
+        logit_gradient: &[f32],
+    ) -> Result<&Gradients, ModelFault> {
+        let n = Network::check_planes(network.config(), images)?;
+        let n_images = self.n_images;
+        let expected = n_images * network.config().n_findings;
+        if n != n_images || logit_gradient.len() != expected {
+            let found = logit_gradient.len();
+            return Err(ModelFault::Input {
+                expected: format!(
+                    "the {n_images} images of the last forward pass and a gradient of {expected} logits"
+                ),
+                found: format!("{n} images and a gradient of {found} logits"),
+            });
+        }
+        let images = (n, *images);
+        let (workspace, gradients) = (&mut self.workspace, &mut self.gradients);
+        match (&mut self.layers, network.layers()) {
+            (StepLayers::XrayCnn(step), Layers::XrayCnn(layers)) => {
+                step.backward(layers, images, logit_gradient, workspace, gradients)?;
+            }
+            (StepLayers::ResNet(step), Layers::ResNet(layers)) => {
+                step.backward(layers, images, logit_gradient, workspace, gradients)?;
+            }
+            _ => return Err(another_network()),
+        }
         Ok(&self.gradients)
     }
 }
@@ -181,19 +197,19 @@ fn another_network() -> ModelFault {
     }
 }
 
-/// Shows the images of a batch to `look`, with how many there are.
+/// Shows the images of a tensor to `look`.
 pub(crate) fn with_images<R>(
     images: &Tensor,
-    look: impl FnOnce(usize, Planes<'_>) -> R,
+    look: impl FnOnce(Planes<'_>) -> R,
 ) -> Result<R, ModelFault> {
-    let (n, _, height, width) = images.dims4().at("images")?;
+    let (_, channels, height, width) = images.dims4().at("images")?;
     let size = MapSize {
         height,
         width,
-        channels: INPUT_CHANNELS,
+        channels,
     };
     with_numbers(images, |numbers| match numbers {
-        Numbers::F32(data) => Ok(look(n, Planes { size, data })),
+        Numbers::F32(data) => Ok(look(Planes { size, data })),
         Numbers::I64(_) => Err(ModelFault::Input {
             expected: "images of f32".to_owned(),
             found: "I64".to_owned(),

@@ -1,7 +1,9 @@
 //! `cxr bench`: measurements for side-by-side runs. Never a test: times depend on the machine.
 
+mod decode;
 mod infer;
 mod layers;
+mod loader;
 mod machine;
 mod step;
 
@@ -27,6 +29,10 @@ enum What {
     Infer(infer::Args),
     /// Every kind of layer, forward and backward.
     Ops(layers::Args),
+    /// Image files to batch tensors; nothing is trained.
+    Loader(loader::Args),
+    /// Each stage of one image, on one thread.
+    Decode(decode::Args),
 }
 
 /// What every measurement takes.
@@ -72,6 +78,8 @@ impl Args {
             What::Step(args) => args.setting.json,
             What::Infer(args) => args.setting.json,
             What::Ops(args) => args.setting.json,
+            What::Loader(args) => args.setting.json,
+            What::Decode(args) => args.setting.json,
         }
     }
 }
@@ -81,6 +89,8 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
         What::Step(args) => step::run(args, console),
         What::Infer(args) => infer::run(args, console),
         What::Ops(args) => layers::run(args, console),
+        What::Loader(args) => loader::run(args, console),
+        What::Decode(args) => decode::run(args, console),
     }
 }
 

@@ -6,6 +6,7 @@ mod table;
 
 use std::path::{Path, PathBuf};
 
+use cxr_augment::Keep;
 use cxr_phantom::{Ceilings, Like, PhantomRecipe};
 use cxr_report::{RUN_RECORD, RunFolder, RunRecord, RunStatus, page};
 use cxr_train::{
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use self::progress::Progress;
 use super::Outcome;
+use super::cache_words::CacheWords;
 use crate::console::Console;
 use crate::failure::{Failure, Fault};
 
@@ -67,6 +69,8 @@ pub(crate) struct Args {
     /// Threads to use. No figure depends on it.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    #[command(flatten)]
+    cache: CacheWords,
     /// Print JSON instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
@@ -98,7 +102,7 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
         None => resolved_of_words(args)?,
     };
     let progress = Progress::new(console)?;
-    let request = request(resolved, console, &progress)?;
+    let request = request(resolved, args.cache.keep(), console, &progress)?;
     // Nothing is written for tables or images that cannot be used.
     let prepared = Prepared::read(&request, &progress)?;
     let folder = folder(args, &request)?;
@@ -225,6 +229,7 @@ fn absolute(path: &Path) -> Result<String, Failure> {
 /// names none.
 fn request(
     resolved: ResolvedConfig,
+    keep: Keep,
     console: Console,
     progress: &Progress,
 ) -> Result<RunRequest, Failure> {
@@ -235,6 +240,7 @@ fn request(
             resolved,
             tables,
             ceilings: None,
+            keep,
         });
     }
     let recipe = recipe(&resolved.config.phantom)?;
@@ -273,6 +279,7 @@ fn request(
         resolved,
         tables,
         ceilings: Some(ceilings),
+        keep,
     })
 }
 
