@@ -4,11 +4,13 @@
 //! f64, quantised to 22 bits; 8 bits between the passes. Reference: `Resample.c` of Pillow 13.
 //! Deliberately not here: other filters.
 
-use crate::pixels::Pixels;
+use std::borrow::Cow;
 
-/// Bits behind the binary point of a weight (`PRECISION_BITS` in Pillow).
-const WEIGHT_BITS: u32 = 32 - 8 - 2;
-const HALF: i32 = 1 << (WEIGHT_BITS - 1);
+use cxr_isa::Isa;
+
+use crate::pixels::{Channels, Pixels};
+use crate::resize_passes::{Across, Down};
+use crate::resize_weights::Weights;
 
 /// `pixels` at another size: equal to Pillow's `resize((width, height), BILINEAR)` in every byte.
 ///
@@ -20,15 +22,21 @@ const HALF: i32 = 1 << (WEIGHT_BITS - 1);
 /// ```
 #[must_use]
 pub fn resize(pixels: &Pixels, width: u32, height: u32) -> Pixels {
+    resize_with(Isa::best(), pixels, width, height)
+}
+
+/// [`resize`] with a given instruction set. The speed changes, no bit does.
+#[must_use]
+pub fn resize_with(isa: Isa, pixels: &Pixels, width: u32, height: u32) -> Pixels {
     // A side of 0 cannot hold a picture; the nearest that can is 1.
     let (width, height) = (width.max(1), height.max(1));
-    if (pixels.width(), pixels.height()) == (width, height) {
-        pixels.clone()
-    } else if is_vertical_first(pixels, width, height) {
-        resize_across(&resize_down(pixels, height), width)
+    let picture = Cow::Borrowed(pixels);
+    let resized = if is_vertical_first(pixels, width, height) {
+        across(isa, down(isa, picture, height), width)
     } else {
-        resize_down(&resize_across(pixels, width), height)
-    }
+        down(isa, across(isa, picture, width), height)
+    };
+    resized.into_owned()
 }
 
 /// The order of the passes decides roundings. Pillow takes the vertical one first where the height
@@ -39,131 +47,51 @@ fn is_vertical_first(pixels: &Pixels, width: u32, height: u32) -> bool {
     lost_rows > 0 && lost_rows > 2 * lost_columns
 }
 
-fn resize_across(pixels: &Pixels, width: u32) -> Pixels {
-    let (in_width, width) = (pixels.width() as usize, width as usize);
-    let (height, channels) = (pixels.height() as usize, pixels.channels());
-    let n = channels.count();
-    let weights = Weights::new(in_width, width);
-    let mut data = vec![0; width * height * n];
-    let rows = pixels.data().chunks_exact(in_width * n);
-    for (row, out) in rows.zip(data.chunks_exact_mut(width * n)) {
-        match n {
-            1 => weights.sum_along::<1>(row, out),
-            _ => weights.sum_along::<3>(row, out),
-        }
+/// The horizontal pass, where there is one.
+fn across(isa: Isa, pixels: Cow<'_, Pixels>, width: u32) -> Cow<'_, Pixels> {
+    if pixels.width() == width {
+        return pixels;
     }
-    Pixels::of_checked(width, height, channels, data)
+    let resized = match pixels.channels() {
+        Channels::Gray => across_of::<1>(isa, &pixels, width as usize),
+        Channels::Rgb => across_of::<3>(isa, &pixels, width as usize),
+    };
+    Cow::Owned(resized)
 }
 
-fn resize_down(pixels: &Pixels, height: u32) -> Pixels {
+fn across_of<const C: usize>(isa: Isa, pixels: &Pixels, width: usize) -> Pixels {
+    let (in_width, height) = (pixels.width() as usize, pixels.height() as usize);
+    let mut data = vec![0; width * height * C];
+    isa.run(Across::<C> {
+        weights: &Weights::new(in_width, width),
+        data: pixels.data(),
+        stride: in_width * C,
+        out: &mut data,
+        out_stride: width * C,
+    });
+    Pixels::of_checked(width, height, pixels.channels(), data)
+}
+
+/// The vertical pass, where there is one.
+fn down(isa: Isa, pixels: Cow<'_, Pixels>, height: u32) -> Cow<'_, Pixels> {
+    if pixels.height() == height {
+        return pixels;
+    }
     let (width, height) = (pixels.width() as usize, height as usize);
-    let channels = pixels.channels();
-    let stride = width * channels.count();
-    let weights = Weights::new(pixels.height() as usize, height);
+    let stride = width * pixels.channels().count();
     let mut data = vec![0; stride * height];
-    let mut sums = vec![0; stride];
-    for (y, out) in data.chunks_exact_mut(stride).enumerate() {
-        weights.sum_rows(y, pixels.data(), &mut sums, out);
-    }
-    Pixels::of_checked(width, height, channels, data)
-}
-
-/// For each output place along one side: where its inputs start, and their weights.
-struct Weights {
-    windows: Vec<Window>,
-    weights: Vec<i32>,
-}
-
-struct Window {
-    first_input: usize,
-    first_weight: usize,
-    n: usize,
-}
-
-impl Weights {
-    /// `precompute_coeffs` and `normalize_coeffs_8bpc` for the triangle filter.
-    fn new(n_inputs: usize, n_outputs: usize) -> Self {
-        let scale = n_inputs as f64 / n_outputs as f64;
-        let support = scale.max(1.0);
-        let mut windows = Vec::with_capacity(n_outputs);
-        let mut weights = Vec::new();
-        for place in 0..n_outputs {
-            let centre = (place as f64 + 0.5) * scale;
-            // `as` truncates and clamps at 0, as the C code's cast and comparison do.
-            let first_input = (centre - support + 0.5) as usize;
-            let end = ((centre + support + 0.5) as usize).min(n_inputs);
-            let first_weight = weights.len();
-            let exact: Vec<f64> = (first_input..end)
-                .map(|input| triangle((input as f64 - centre + 0.5) * (1.0 / support)))
-                .collect();
-            let total: f64 = exact.iter().sum();
-            weights.extend(exact.iter().map(|&weight| quantised(weight, total)));
-            windows.push(Window {
-                first_input,
-                first_weight,
-                n: end - first_input,
-            });
-        }
-        Self { windows, weights }
-    }
-
-    fn of(&self, window: &Window) -> &[i32] {
-        &self.weights[window.first_weight..window.first_weight + window.n]
-    }
-
-    /// One row of `C` interleaved channels into a row of as many pixels as there are windows.
-    fn sum_along<const C: usize>(&self, row: &[u8], out: &mut [u8]) {
-        for (window, out) in self.windows.iter().zip(out.chunks_exact_mut(C)) {
-            let inputs = &row[window.first_input * C..(window.first_input + window.n) * C];
-            let mut sums = [HALF; C];
-            for (pixel, &weight) in inputs.chunks_exact(C).zip(self.of(window)) {
-                for (sum, &value) in sums.iter_mut().zip(pixel) {
-                    *sum += i32::from(value) * weight;
-                }
-            }
-            for (out, &sum) in out.iter_mut().zip(&sums) {
-                *out = to_byte(sum);
-            }
-        }
-    }
-
-    /// Output row `y` from the rows within its window.
-    fn sum_rows(&self, y: usize, rows: &[u8], sums: &mut [i32], out: &mut [u8]) {
-        let window = &self.windows[y];
-        sums.fill(HALF);
-        let inputs = rows
-            .chunks_exact(out.len())
-            .skip(window.first_input)
-            .zip(self.of(window));
-        for (row, &weight) in inputs {
-            for (sum, &value) in sums.iter_mut().zip(row) {
-                *sum += i32::from(value) * weight;
-            }
-        }
-        for (out, &sum) in out.iter_mut().zip(&*sums) {
-            *out = to_byte(sum);
-        }
-    }
-}
-
-fn triangle(distance: f64) -> f64 {
-    (1.0 - distance.abs()).max(0.0)
-}
-
-/// A weight of the normalised filter; `total` is 0 only where all weights are.
-fn quantised(weight: f64, total: f64) -> i32 {
-    let share = if total > 0.0 { weight / total } else { weight };
-    (0.5 + share * f64::from(1u32 << WEIGHT_BITS)) as i32
-}
-
-fn to_byte(sum: i32) -> u8 {
-    (sum >> WEIGHT_BITS).clamp(0, 255) as u8
+    isa.run(Down {
+        weights: &Weights::new(pixels.height() as usize, height),
+        data: pixels.data(),
+        stride,
+        out: &mut data,
+    });
+    Cow::Owned(Pixels::of_checked(width, height, pixels.channels(), data))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pixels::Channels;
 
     #[test]
     fn a_constant_picture_stays_constant_at_any_size() {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use cxr_augment::{
     AffineDraw, AffineRanges, BitDepthPolicy, Channels, EvalTransform, Isa, Pixels, Preprocess,
-    TrainTransform, decode, prepare, resize, stages,
+    TrainTransform, decode, prepare, resize, resize_with, stages,
 };
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -51,7 +51,10 @@ fn every_kind_size_and_draw_equals_torchvision() {
             let (width, height) = size.split_once('x').unwrap();
             let (width, height) = (width.parse().unwrap(), height.parse().unwrap());
             let resized = resize(&decoded, width, height);
-            assert_eq!(digest(&rgb(&resized)), expected.resized, "{name} at {size}");
+            for isa in Isa::ALL {
+                let found = digest(&rgb(&resize_with(isa, &decoded, width, height)));
+                assert_eq!(found, expected.resized, "{name} at {size}, {isa}");
+            }
             let spec = parity_spec(width, height);
             let train = TrainTransform::new(spec.clone(), AffineRanges::none()).unwrap();
             let mut tensor = vec![f32::NAN; spec.tensor_len()];
@@ -121,8 +124,11 @@ fn nih_radiographs_at_320_equal_torchvision() {
     for case in &goldens.cases {
         let file = std::fs::read(shared.join(&case.input)).unwrap();
         let draw = goldens.params[&case.param];
+        let decoded = decode(&file, &case.input, &spec).unwrap().pixels;
         let pixels = prepare(&file, &case.input, &spec).unwrap().pixels;
         for isa in Isa::ALL {
+            let resized = resize_with(isa, &decoded, 320, 320);
+            assert!(resized == pixels, "{} {isa}", case.input);
             let train = train.clone().with_isa(isa);
             train.apply(&pixels, &draw, &mut tensor).unwrap();
             let sum = hex(&Sha256::digest(le_bytes(&tensor)));
