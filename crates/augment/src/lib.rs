@@ -43,6 +43,7 @@ mod jpeg_scan;
 pub mod limits;
 mod matrix;
 mod nearest;
+mod norm;
 mod pixels;
 mod png_file;
 mod preprocess;

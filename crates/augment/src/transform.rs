@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::bilinear;
 use crate::draw::{AffineDraw, AffineRanges};
+use crate::norm::{Norm, normalise_gray};
 use crate::pixels::{Channels, Picture};
 use crate::preprocess::Preprocess;
 use crate::spec_fault::{SpecFault, SpecFaults};
-use crate::warp::{Warp, shown};
+use crate::warp::{Warp, gather, shown};
 
 /// How a moved pixel gets its value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +54,7 @@ pub struct TrainTransform {
 #[derive(Clone, Debug)]
 pub struct EvalTransform {
     spec: Preprocess,
+    norms: [Norm; 3],
     isa: Isa,
 }
 
@@ -121,7 +123,7 @@ impl TrainTransform {
             Interpolation::NearestParity => self.eval.isa.run(Moved {
                 picture,
                 warp: &Warp::new(draw, width, height),
-                spec: &self.eval.spec,
+                norms: self.eval.norms,
                 out,
             }),
             Interpolation::Bilinear => {
@@ -154,8 +156,11 @@ impl EvalTransform {
     /// Where `spec` cannot be used.
     pub fn new(spec: Preprocess) -> Result<Self, SpecFaults> {
         spec.check()?;
-        let isa = Isa::best();
-        Ok(Self { spec, isa })
+        Ok(Self {
+            norms: [0, 1, 2].map(|channel| Norm::new(spec.mean[channel], spec.std[channel])),
+            isa: Isa::best(),
+            spec,
+        })
     }
 
     /// The same with another instruction set. The speed changes, no bit does.
@@ -184,7 +189,7 @@ impl EvalTransform {
         self.check_sizes(picture, out)?;
         self.isa.run(Still {
             picture,
-            spec: &self.spec,
+            norms: self.norms,
             out,
         });
         Ok(())
@@ -241,7 +246,7 @@ impl EvalTransform {
 /// A picture as it is, normalised.
 struct Still<'a> {
     picture: Picture<'a>,
-    spec: &'a Preprocess,
+    norms: [Norm; 3],
     out: &'a mut [f32],
 }
 
@@ -253,10 +258,10 @@ impl WithSimd for Still<'_> {
         let data = self.picture.data();
         let mut planes = planes(self.out);
         match self.picture.channels() {
-            Channels::Gray => normalise_gray(data, self.spec, planes),
+            Channels::Gray => normalise_gray::<S>(data, self.norms, planes),
             Channels::Rgb => {
                 for (channel, plane) in planes.iter_mut().enumerate() {
-                    let norm = Norm::of(self.spec, channel);
+                    let norm = self.norms[channel];
                     for (out, pixel) in plane.iter_mut().zip(data.chunks_exact(3)) {
                         *out = norm.of_byte(pixel[channel]);
                     }
@@ -270,7 +275,7 @@ impl WithSimd for Still<'_> {
 struct Moved<'a> {
     picture: Picture<'a>,
     warp: &'a Warp,
-    spec: &'a Preprocess,
+    norms: [Norm; 3],
     out: &'a mut [f32],
 }
 
@@ -291,14 +296,12 @@ impl WithSimd for Moved<'_> {
             self.warp.sources_of_row(y, &mut sources);
             match self.picture.channels() {
                 Channels::Gray => {
-                    for (byte, &source) in bytes.iter_mut().zip(&sources) {
-                        *byte = shown(data, source as usize);
-                    }
-                    normalise_gray(&bytes, self.spec, [red, green, blue]);
+                    gather(data, &sources, &mut bytes);
+                    normalise_gray::<S>(&bytes, self.norms, [red, green, blue]);
                 }
                 Channels::Rgb => {
                     for (channel, out) in [red, green, blue].into_iter().enumerate() {
-                        let norm = Norm::of(self.spec, channel);
+                        let norm = self.norms[channel];
                         for (out, &source) in out.iter_mut().zip(&sources) {
                             *out = norm.of_byte(shown(data, source as usize * 3 + channel));
                         }
@@ -306,39 +309,6 @@ impl WithSimd for Moved<'_> {
                 }
             }
         }
-    }
-}
-
-/// Grey bytes into three equal-sized planes.
-#[inline(always)]
-fn normalise_gray(bytes: &[u8], spec: &Preprocess, [red, green, blue]: [&mut [f32]; 3]) {
-    let [of_red, of_green, of_blue] = [0, 1, 2].map(|channel| Norm::of(spec, channel));
-    for (((&byte, red), green), blue) in bytes.iter().zip(red).zip(green).zip(blue) {
-        *red = of_red.of_byte(byte);
-        *green = of_green.of_byte(byte);
-        *blue = of_blue.of_byte(byte);
-    }
-}
-
-/// (v ÷ 255 − mean) ÷ std in f32, as torchvision's `ToTensor` and `Normalize` compute it.
-#[derive(Clone, Copy)]
-struct Norm {
-    mean: f32,
-    std: f32,
-}
-
-impl Norm {
-    #[inline(always)]
-    fn of(spec: &Preprocess, channel: usize) -> Self {
-        Self {
-            mean: spec.mean[channel],
-            std: spec.std[channel],
-        }
-    }
-
-    #[inline(always)]
-    fn of_byte(self, value: u8) -> f32 {
-        (f32::from(value) / 255.0 - self.mean) / self.std
     }
 }
 

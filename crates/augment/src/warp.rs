@@ -130,6 +130,14 @@ impl Warp {
     }
 }
 
+/// The grey bytes of a row at the places that [`Warp::sources_of_row`] gave.
+#[inline(always)]
+pub(crate) fn gather(data: &[u8], sources: &[u32], bytes: &mut [u8]) {
+    for (byte, &source) in bytes.iter_mut().zip(sources) {
+        *byte = shown(data, source as usize);
+    }
+}
+
 /// The byte at a place that [`Warp::sources_of_row`] gave; black outside.
 #[inline(always)]
 pub(crate) fn shown(data: &[u8], place: usize) -> u8 {
