@@ -4,6 +4,7 @@
 //! nothing; the loss is shown so that a step that does not learn is noticed.
 
 use candle_core::{Device, Tensor};
+use cxr_augment::{Buffers, FeedTransform, PixelCache, TrainTransform, feed_ahead};
 use cxr_models::{ModelConfig, Network};
 use cxr_stream::{Purpose, Stream};
 
@@ -33,44 +34,100 @@ pub struct StepBench {
     pub front: Front,
 }
 
+/// Radiographs for a bench: made-up labels, real pixels.
+#[derive(Clone, Copy, Debug)]
+pub struct BenchPictures<'a> {
+    /// The pixels; they come round again as often as it takes.
+    pub cache: &'a PixelCache,
+    /// What happens to them on the way.
+    pub transform: &'a TrainTransform,
+}
+
 /// The seconds of one step, and what it gave.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StepTimes {
+    /// Waiting for the batch.
+    pub waiting: f64,
     /// Forward pass and loss.
     pub forward: f64,
     /// Backward pass.
     pub backward: f64,
     /// Adam.
     pub optimizer: f64,
-    /// All of it.
+    /// All of it but the waiting.
     pub total: f64,
     /// The loss before the step.
     pub loss: f64,
 }
 
 impl StepBench {
-    /// Runs the steps; `clock` gives seconds from any fixed moment on.
+    /// Runs the steps on the same made-up batch; `clock` gives seconds from any fixed moment on.
     ///
     /// # Errors
     /// A network that does not exist, or fails.
     pub fn run(&self, clock: &dyn Fn() -> f64) -> Result<Vec<StepTimes>, TrainError> {
+        let batch = self.batch()?;
+        let mut again = std::iter::repeat_with(|| Ok(None));
+        self.run_on(&batch, &mut again, clock)
+    }
+
+    /// Runs the steps on batches that a loader fills ahead, and measures what is waited for them.
+    ///
+    /// # Errors
+    /// As [`StepBench::run`]; a picture that cannot be had.
+    pub fn run_fed(
+        &self,
+        pictures: &BenchPictures<'_>,
+        clock: &dyn Fn() -> f64,
+    ) -> Result<Vec<StepTimes>, TrainError> {
+        let batch = self.batch()?;
+        let n = pictures.cache.len().max(1);
+        let places: Vec<usize> = (0..self.n_steps() * self.batch).map(|i| i % n).collect();
+        let batches: Vec<Vec<usize>> = places.chunks(self.batch).map(<[usize]>::to_vec).collect();
+        let transform = FeedTransform::Train {
+            transform: pictures.transform,
+            seed: 0,
+            epoch: 1,
+        };
+        let ModelConfig { width, height, .. } = self.model;
+        let buffers = Buffers::default();
+        feed_ahead(pictures.cache, &transform, &batches, &buffers, |filled| {
+            let mut images = filled.map(|filled| Ok(Some(Images::lent(filled?, height, width))));
+            self.run_on(&batch, &mut images, clock)
+        })
+    }
+
+    fn n_steps(&self) -> usize {
+        self.warmup + self.steps
+    }
+
+    /// Steps with the labels of `batch`, and its images where none come.
+    fn run_on<'b>(
+        &self,
+        batch: &Batch<'_>,
+        images: &mut dyn Iterator<Item = Result<Option<Images<'b>>, TrainError>>,
+        clock: &dyn Fn() -> f64,
+    ) -> Result<Vec<StepTimes>, TrainError> {
         let network = Network::new(&self.model, 0)?;
         let mut optimizer = Adam::new(OptimizerKind::Adam, 0.0, network.parameters());
         let mut backprop = Backprop::new(&network, self.front);
-        let batch = self.batch()?;
         let n_findings = self.model.n_findings;
         let pos_weights = Tensor::full(POS_WEIGHT, n_findings, &Device::Cpu)?; // [K]
         let mut times = Vec::new();
-        for step in 0..self.warmup + self.steps {
+        for step in 0..self.n_steps() {
+            let asked = clock();
+            let given = images.next().transpose()?.flatten();
+            let images = given.as_ref().unwrap_or(&batch.images);
             let began = clock();
-            let logits = backprop.forward(&network, &batch.images, (0, step as u64))?;
-            let (loss, gradient) = loss_of_batch(&logits, &batch, &pos_weights)?;
+            let logits = backprop.forward(&network, images, (0, step as u64))?;
+            let (loss, gradient) = loss_of_batch(&logits, batch, &pos_weights)?;
             let forward = clock();
-            let gradients = backprop.backward(&network, &batch.images, &gradient)?;
+            let gradients = backprop.backward(&network, images, &gradient)?;
             let backward = clock();
             optimizer.step(gradients, LEARNING_RATE)?;
             let ended = clock();
             times.push(StepTimes {
+                waiting: began - asked,
                 forward: forward - began,
                 backward: backward - forward,
                 optimizer: ended - backward,

@@ -40,7 +40,7 @@ mod truths;
 mod watch;
 
 pub use backprop::{Backprop, Front, loss_of_batch};
-pub use bench::{StepBench, StepTimes};
+pub use bench::{BenchPictures, StepBench, StepTimes};
 pub use cohorts::{ReadSplits, Tables, read_splits};
 pub use config::{
     AugmentConfig, BadImagePolicy, DataConfig, LeakagePolicy, MAX_SKIPPED_BATCHES, NonFinitePolicy,

@@ -1,6 +1,6 @@
 //! `cxr bench loader`: images a second from files to batch tensors; nothing is trained.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use cxr_augment::{
@@ -11,12 +11,12 @@ use cxr_infer::InferError;
 use cxr_stream::{Purpose, Stream};
 use serde::Serialize;
 
+use super::images::{BenchImages, image_names};
 use super::machine::{peak_rss_bytes, rss_bytes};
 use super::{Outcome, Setting, median};
 use crate::commands::cache_words::CacheWords;
-use crate::commands::predict::files;
 use crate::console::Console;
-use crate::failure::{Failure, Fault};
+use crate::failure::Failure;
 
 /// What can be typed.
 #[derive(Debug, clap::Args)]
@@ -84,11 +84,13 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
         _ => AffineRanges::seed(),
     };
     let bench = Bench {
-        names: image_names(&args.images)?,
-        folder: ImageFolder::open(&args.images)?,
-        keep: args.cache.keep(),
         transform: TrainTransform::new(spec.clone(), ranges)?.with_isa(isa),
-        spec,
+        images: BenchImages {
+            names: image_names(&args.images)?,
+            folder: ImageFolder::open(&args.images)?,
+            keep: args.cache.keep(),
+            spec,
+        },
         batch: args.batch,
         copies: args.copies,
         buffers: Buffers::default(),
@@ -97,7 +99,7 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
     let cached = epochs.iter().filter(|epoch| epoch.cached);
     let cached = median(cached.map(|epoch| epoch.images_per_second));
     let measured = Measured {
-        images: bench.names.len(),
+        images: bench.images.names.len(),
         threads: rayon::current_num_threads(),
         size: args.size,
         batch: args.batch,
@@ -117,10 +119,7 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
 }
 
 struct Bench {
-    names: Vec<String>,
-    folder: ImageFolder,
-    keep: Keep,
-    spec: Preprocess,
+    images: BenchImages,
     transform: TrainTransform,
     batch: usize,
     copies: usize,
@@ -128,42 +127,33 @@ struct Bench {
 }
 
 impl Bench {
-    /// The epochs, each timed from its first to its last batch. The first one opens the cache.
+    /// The epochs, each timed from its first to its last batch. The first one opens the cache and,
+    /// where that decodes anything, goes over each image once.
     fn epochs(&self, n_epochs: u64) -> Result<Vec<Epoch>, Failure> {
+        let keeps = self.images.keep != Keep::Nowhere;
+        let mut began = Instant::now();
+        let cache = self.images.open()?;
+        let is_built = keeps && cache.n_decoded() > 0;
+        if !is_built {
+            began = Instant::now();
+        }
         let mut epochs = Vec::new();
-        let began = Instant::now();
-        let cache = self.open()?;
-        let n_decoded = cache.n_decoded();
-        let building = began.elapsed().as_secs_f64();
         for epoch in 1..=n_epochs {
-            let began = Instant::now();
-            let n = self.one_epoch(&cache, epoch)?;
-            let mut seconds = began.elapsed().as_secs_f64();
-            let is_first = epoch == 1 && self.keep != Keep::Nowhere;
-            if is_first {
-                seconds += building;
-            }
+            let is_first = is_built && epoch == 1;
+            let n = self.one_epoch(&cache, epoch, if is_first { 1 } else { self.copies })?;
             epochs.push(Epoch {
-                images_per_second: n as f64 / seconds,
-                cached: self.keep != Keep::Nowhere && !(is_first && n_decoded > 0),
+                images_per_second: n as f64 / began.elapsed().as_secs_f64(),
+                cached: keeps && !is_first,
                 rss_bytes: rss_bytes(),
             });
+            began = Instant::now();
         }
         Ok(epochs)
     }
 
-    fn open(&self) -> Result<PixelCache, Failure> {
-        if self.keep == Keep::Nowhere {
-            return Ok(PixelCache::unread(&self.folder, &self.names, &self.spec));
-        }
-        PixelCache::open(&self.folder, &self.names, &self.spec, &self.keep, &|_| {}).map_err(
-            |faults| Failure::of_many(faults.iter().map(Fault::from).collect(), faults.len()),
-        )
-    }
-
-    fn one_epoch(&self, cache: &PixelCache, epoch: u64) -> Result<usize, Failure> {
-        let n = self.names.len();
-        let order = Stream::new(0, Purpose::Shuffle, epoch, 0).permutation(n * self.copies);
+    fn one_epoch(&self, cache: &PixelCache, epoch: u64, copies: usize) -> Result<usize, Failure> {
+        let n = self.images.names.len();
+        let order = Stream::new(0, Purpose::Shuffle, epoch, 0).permutation(n * copies);
         let order: Vec<usize> = order.into_iter().map(|place| place % n).collect();
         let batches: Vec<Vec<usize>> = order.chunks(self.batch).map(<[usize]>::to_vec).collect();
         let draws = FeedTransform::Train {
@@ -184,7 +174,7 @@ impl Bench {
     /// Images a second if filling memory were all there is to do.
     fn memset(&self) -> f64 {
         use rayon::prelude::*;
-        let tensor_len = self.spec.tensor_len();
+        let tensor_len = self.images.spec.tensor_len();
         let mut batch = self.buffers.take(self.batch * tensor_len);
         let times = (0..20_u32).map(|round| {
             let began = Instant::now();
@@ -202,13 +192,6 @@ impl Bench {
         let times: Vec<f64> = times.collect();
         self.batch as f64 / median(times.into_iter().skip(2))
     }
-}
-
-/// The images of a folder, sorted.
-fn image_names(folder: &Path) -> Result<Vec<String>, Failure> {
-    let files = files(&[folder.to_owned()])?;
-    let names = files.iter().filter_map(|file| file.file_name()?.to_str());
-    Ok(names.map(str::to_owned).collect())
 }
 
 fn print(measured: &Measured, console: Console) {

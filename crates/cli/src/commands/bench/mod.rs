@@ -1,6 +1,7 @@
 //! `cxr bench`: measurements for side-by-side runs. Never a test: times depend on the machine.
 
 mod decode;
+mod images;
 mod infer;
 mod layers;
 mod loader;

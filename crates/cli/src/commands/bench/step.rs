@@ -1,13 +1,17 @@
 //! `cxr bench step`: seconds and memory of one training step.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
+use cxr_augment::{AffineRanges, ImageFolder, Preprocess, TrainTransform};
 use cxr_models::{Architecture, ModelConfig};
-use cxr_train::{Front, StepBench, StepTimes};
+use cxr_train::{BenchPictures, Front, StepBench, StepTimes};
 use serde::Serialize;
 
+use super::images::{BenchImages, image_names, side};
 use super::machine::peak_rss_bytes;
 use super::{N_FINDINGS, Outcome, Setting, median, parse_architecture};
+use crate::commands::cache_words::CacheWords;
 use crate::console::Console;
 use crate::failure::Failure;
 
@@ -35,6 +39,14 @@ pub(crate) struct Args {
     /// Where it runs.
     #[arg(long, default_value = "cpu", value_parser = ["cpu"])]
     device: String,
+    /// Feed the steps from the files of --images, and measure the waiting for them.
+    #[arg(long, requires = "images")]
+    with_loader: bool,
+    /// The folder of images of --with-loader.
+    #[arg(long, value_name = "DIR", requires = "with_loader")]
+    images: Option<PathBuf>,
+    #[command(flatten)]
+    cache: CacheWords,
     #[command(flatten)]
     pub(super) setting: Setting,
 }
@@ -61,6 +73,10 @@ struct Measured {
     forward: f64,
     backward: f64,
     optimizer: f64,
+    /// Median seconds waited for a batch; only with --with-loader.
+    waiting: Option<f64>,
+    /// All waiting ÷ (all waiting and all steps).
+    waiting_share: Option<f64>,
     peak_rss_bytes: Option<u64>,
     loss_first: f64,
     loss_last: f64,
@@ -80,7 +96,29 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
         },
     };
     let clock = Instant::now();
-    let times = bench.run(&|| clock.elapsed().as_secs_f64())?;
+    let clock = || clock.elapsed().as_secs_f64();
+    let times = match &args.images {
+        None => bench.run(&clock)?,
+        Some(images) => {
+            let bench_images = BenchImages {
+                folder: ImageFolder::open(images)?,
+                names: image_names(images)?,
+                spec: Preprocess {
+                    width: side(args.size)?,
+                    height: side(args.size)?,
+                    ..Preprocess::default()
+                },
+                keep: args.cache.keep(),
+            };
+            let cache = bench_images.open()?;
+            let transform = TrainTransform::new(bench_images.spec, AffineRanges::seed())?;
+            let pictures = BenchPictures {
+                cache: &cache,
+                transform: &transform,
+            };
+            bench.run_fed(&pictures, &clock)?
+        }
+    };
     let measured = measured(args, isa.name(), &times);
     if console.wants_json() {
         console.json(&measured)?;
@@ -108,6 +146,12 @@ fn measured(args: &Args, isa: &'static str, times: &[StepTimes]) -> Measured {
         forward: of(|times| times.forward),
         backward: of(|times| times.backward),
         optimizer: of(|times| times.optimizer),
+        waiting: args.with_loader.then(|| of(|times| times.waiting)),
+        waiting_share: args.with_loader.then(|| {
+            let waiting: f64 = times.iter().map(|times| times.waiting).sum();
+            let steps: f64 = times.iter().map(|times| times.total).sum();
+            waiting / (waiting + steps)
+        }),
         peak_rss_bytes: peak_rss_bytes(),
         loss_first: loss(times.first()),
         loss_last: loss(times.last()),
@@ -132,6 +176,12 @@ fn print(measured: &Measured, console: Console) {
         console.line(format_args!(
             "peak memory {:.2} GiB",
             bytes as f64 / f64::from(1 << 30)
+        ));
+    }
+    if let (Some(waiting), Some(share)) = (measured.waiting, measured.waiting_share) {
+        console.line(format_args!(
+            "waiting for a batch {waiting:.4} s, {:.2} % of the time",
+            100.0 * share
         ));
     }
     console.line(format_args!(
