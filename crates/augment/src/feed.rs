@@ -7,7 +7,7 @@
 //! here: the order of radiographs, labels, tensors.
 
 use std::ops::Deref;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
@@ -145,7 +145,8 @@ impl AsMut<[f32]> for Filled<'_> {
 }
 
 /// Fills `batches` in their order, ahead of `consume`, which takes them from an iterator: one is
-/// being filled and one is ready while the consumer has one. A consumer may stop early.
+/// being filled and one is ready while the consumer has one. A consumer may stop early; after an
+/// error there are no more. Called from inside a rayon pool, it fills each when it is asked for.
 ///
 /// ```
 /// use cxr_augment::{AffineRanges, Buffers, FeedTransform, ImageFolder, PixelCache, Pixels};
@@ -174,35 +175,31 @@ pub fn feed_ahead<'b, R>(
     transform: &FeedTransform<'_>,
     batches: &[Vec<usize>],
     buffers: &'b Buffers,
-    consume: impl FnOnce(Ahead<'b>) -> R,
+    consume: impl FnOnce(&mut dyn Iterator<Item = Result<Filled<'b>, FeedFault>>) -> R,
 ) -> R {
+    let mut filled = batches.iter().scan(false, |has_failed, places| {
+        if *has_failed {
+            return None;
+        }
+        let mut filled = buffers.take(places.len() * transform.tensor_len());
+        let outcome = transform.fill(cache, places, filled.as_mut());
+        *has_failed = outcome.is_err();
+        Some(outcome.map(|()| filled))
+    });
+    if rayon::current_thread_index().is_some() {
+        // A worker of a pool must not sleep for batches that its own pool is to fill.
+        return consume(&mut filled);
+    }
     let (sender, receiver) = sync_channel(1);
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            for places in batches {
-                let mut filled = buffers.take(places.len() * transform.tensor_len());
-                let outcome = transform.fill(cache, places, filled.as_mut());
-                let is_last = outcome.is_err();
+            for outcome in filled {
                 // A consumer that has stopped has dropped its end.
-                if sender.send(outcome.map(|()| filled)).is_err() || is_last {
+                if sender.send(outcome).is_err() {
                     break;
                 }
             }
         });
-        consume(Ahead { receiver })
+        consume(&mut receiver.into_iter())
     })
-}
-
-/// The batches of [`feed_ahead`], in order; ends after an error.
-#[derive(Debug)]
-pub struct Ahead<'b> {
-    receiver: Receiver<Result<Filled<'b>, FeedFault>>,
-}
-
-impl<'b> Iterator for Ahead<'b> {
-    type Item = Result<Filled<'b>, FeedFault>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.receiver.recv().ok()
-    }
 }

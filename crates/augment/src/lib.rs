@@ -62,7 +62,7 @@ pub use cache::{CacheEvent, Keep, PixelCache};
 pub use cxr_isa::Isa;
 pub use decode::{Decoded, decode, prepare};
 pub use draw::{AffineDraw, AffineRanges};
-pub use feed::{Ahead, Buffers, FeedFault, FeedTransform, Filled, feed_ahead};
+pub use feed::{Buffers, FeedFault, FeedTransform, Filled, feed_ahead};
 pub use folder::{ImageFolder, read_image_file};
 pub use image_fault::{Format, ImageFault};
 pub use image_warning::ImageWarning;

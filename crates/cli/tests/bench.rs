@@ -101,3 +101,82 @@ fn nothing_to_measure_and_unknown_words_are_refused() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("M001"));
 }
+
+/// A folder of three films, small enough to be quick and of another shape than the tensors.
+fn films() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (place, name) in ["a.png", "b.png", "c.PNG"].iter().enumerate() {
+        let data = (0..30 * 40)
+            .map(|v| (v * (place + 2) % 251) as u8)
+            .collect();
+        let film = cxr_augment::Pixels::new(30, 40, cxr_augment::Channels::Gray, data).unwrap();
+        std::fs::write(folder.path().join(name), film.to_png().unwrap()).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn a_loader_is_described_epoch_by_epoch_cached_or_not() {
+    let folder = films();
+    let kept = folder.path().join("kept");
+    let of = |words: &str| {
+        let images = folder.path().display();
+        let words = format!("loader --images {images} --size 24 --batch 2 --epochs 3 {words}");
+        let measured = json(words.trim());
+        assert_eq!(measured["images"], 3);
+        assert!(measured["threads"].as_u64().unwrap() > 0);
+        let epochs = measured["epochs"].as_array().unwrap();
+        assert!(
+            epochs
+                .iter()
+                .all(|e| e["images_per_second"].as_f64().unwrap() > 0.0)
+        );
+        let cached = epochs
+            .iter()
+            .map(|epoch| epoch["cached"].as_bool().unwrap());
+        cached.collect::<Vec<_>>()
+    };
+    assert_eq!(of(""), [false, true, true]);
+    assert_eq!(of("--no-cache --augment none"), [false; 3]);
+    let to_kept = format!("--cache {}", kept.display());
+    assert_eq!(of(&to_kept), [false, true, true]);
+    assert_eq!(of(&to_kept), [true; 3], "kept by the run before");
+}
+
+#[test]
+fn a_step_fed_by_a_loader_tells_what_it_waits() {
+    let folder = films();
+    let images = folder.path().display();
+    let words = "step --model xray-cnn --batch 2 --size 32 --steps 3 --warmup 1 --with-loader";
+    let measured = json(&format!("{words} --images {images}"));
+    let share = measured["waiting_share"].as_f64().unwrap();
+    assert!((0.0..1.0).contains(&share), "{share}");
+    assert!(measured["waiting"].as_f64().unwrap() >= 0.0);
+}
+
+#[test]
+fn each_stage_of_an_image_is_timed() {
+    let folder = films();
+    let measured = json(&format!(
+        "decode --images {} --size 24",
+        folder.path().display()
+    ));
+    assert_eq!(measured["images"], 3);
+    for stage in [
+        "read",
+        "decode",
+        "resize",
+        "train_transform",
+        "eval_transform",
+    ] {
+        assert!(measured[stage].as_f64().unwrap() > 0.0, "{stage}");
+    }
+}
+
+#[test]
+fn a_folder_without_images_is_a_usage_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = cxr("loader --images").arg(folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no PNG or JPEG files"));
+}

@@ -154,6 +154,28 @@ fn one_and_two_threads_give_the_same_weights_and_another_seed_gives_others() {
 }
 
 #[test]
+fn where_decoded_pictures_are_kept_changes_no_figure() {
+    let folder = TempDir::new().expect("folder");
+    let of = |words: &[&str]| {
+        let words: Vec<&str> = ["--set", "epochs=1"].iter().chain(words).copied().collect();
+        digest(&train(folder.path(), &words))
+    };
+    let in_memory = of(&[]);
+    assert_eq!(of(&["--no-cache"]), in_memory);
+    assert_eq!(of(&["--cache", "kept"]), in_memory);
+    let size = || {
+        let files = fs::read_dir(folder.path().join("kept")).expect("kept");
+        let sizes = files.map(|file| file.and_then(|f| f.metadata()).expect("a file").len());
+        sizes.max().expect("files")
+    };
+    let before = size();
+    assert_eq!(of(&["--cache", "kept"]), in_memory);
+    assert_eq!(size(), before, "the second run keeps nothing more");
+    let both = train(folder.path(), &["--cache", "kept", "--no-cache"]);
+    assert_eq!(both.status.code(), Some(2));
+}
+
+#[test]
 fn a_run_killed_in_epoch_2_resumes_to_the_same_weights_and_results() {
     let folder = TempDir::new().expect("folder");
     let words = ["--set", "epochs=3", "--set", "augment.flip_probability=0.5"];
