@@ -5,6 +5,8 @@
 //! decoders stay refused even where a dependency brings them), compositing of alpha, colour
 //! management, EXIF orientation (ignored as in Pillow, with a warning).
 
+use cxr_isa::Isa;
+
 use crate::image_fault::ImageFault;
 use crate::image_warning::ImageWarning;
 use crate::limits::{MAX_DECODED_BYTES, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE};
@@ -12,7 +14,7 @@ use crate::pixels::Pixels;
 use crate::preprocess::{Polarity, Preprocess};
 use crate::resize::resize;
 use crate::sniff::format_of;
-use crate::{Format, jpeg_file, png_file};
+use crate::{Format, jpeg_file, png_file, png_gray};
 
 /// A decoded picture and what its reader should know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +51,13 @@ pub fn decode(bytes: &[u8], name: &str, spec: &Preprocess) -> Result<Decoded, Im
         });
     }
     let decoded = match format_of(bytes, name)? {
-        Format::Png => png_file::decode(bytes, name, spec.bit_depth)?,
+        Format::Png => match png_gray::decode(bytes, Isa::best()) {
+            Some(pixels) => Decoded {
+                pixels,
+                warnings: Vec::new(),
+            },
+            None => png_file::decode(bytes, name, spec.bit_depth)?,
+        },
         Format::Jpeg => jpeg_file::decode(bytes, name)?,
     };
     Ok(Decoded {

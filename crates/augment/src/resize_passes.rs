@@ -7,8 +7,8 @@
 
 use pulp::{Simd, WithSimd};
 
-use crate::resize_transpose::{SIDE, Square, transposed};
 use crate::resize_weights::{HALF, Weights, to_byte};
+use crate::transpose::{SIDE, Square, transposed};
 
 /// Sums side by side in the pass over the rows.
 const TILE: usize = 32;

@@ -1,6 +1,6 @@
 //! A square of 16 × 16 bytes turned over its diagonal, in registers where there are any.
 //!
-//! For the horizontal pass of `resize`, which wants a column of 16 rows side by side.
+//! For the horizontal pass of `resize` and for `unfilter`, which want a column of 16 rows side by side.
 //! Deliberately not here: other sizes.
 
 /// Bytes in a row of a square, rows in a square.
