@@ -120,6 +120,14 @@ fn to_pixels(
         BitDepth::Sixteen => sixteen_bits::several_channels(&samples, file.policy),
         depth => unpacked(&samples, depth as u8, width),
     };
+    let equal = match info.color_type {
+        ColorType::Rgb => equal_channels::<3>(&eight_bits),
+        ColorType::Rgba => equal_channels::<4>(&eight_bits),
+        _ => None,
+    };
+    if let Some(data) = equal {
+        return Ok(Pixels::of_checked(width, height, Channels::Gray, data));
+    }
     let (channels, data) = match info.color_type {
         ColorType::Grayscale => (Channels::Gray, scaled_to_byte(eight_bits, info.bit_depth)),
         ColorType::GrayscaleAlpha => (Channels::Gray, without_last::<2, 1>(&eight_bits)),
@@ -168,6 +176,21 @@ fn without_last<const N: usize, const KEPT: usize>(samples: &[u8]) -> Vec<u8> {
         out.copy_from_slice(&pixel[..KEPT]);
     }
     data
+}
+
+/// One channel of pixels whose red, green and blue are equal everywhere.
+fn equal_channels<const N: usize>(samples: &[u8]) -> Option<Vec<u8>> {
+    // Without an early end, so that many pixels are compared at once.
+    let differs = |pixel: &[u8; N]| (pixel[0] ^ pixel[1]) | (pixel[1] ^ pixel[2]);
+    let (pixels, _) = samples.as_chunks::<N>();
+    // Most coloured pictures show it in their first rows.
+    let (first, rest) = pixels.split_at(pixels.len() / 64);
+    for part in [first, rest] {
+        if part.iter().fold(0, |all, pixel| all | differs(pixel)) != 0 {
+            return None;
+        }
+    }
+    Some(pixels.iter().map(|pixel| pixel[0]).collect())
 }
 
 fn looked_up(name: &str, indices: &[u8], palette: &[u8]) -> Result<Vec<u8>, ImageFault> {

@@ -4,6 +4,8 @@
 //! interlace, every checksum right, nothing missing, nothing left over. Of all others `png_file`
 //! judges, so there is one place that says what is wrong with a file. Deliberately not here: errors.
 
+use std::cell::Cell;
+
 use cxr_isa::Isa;
 use fdeflate::Decompressor;
 
@@ -33,9 +35,9 @@ pub(crate) fn decode(bytes: &[u8], isa: Isa) -> Option<Pixels> {
         (kind, data) = chunks.next()?;
     }
     let is_end = kind == *b"IEND" && data.is_empty() && chunks.rest.is_empty();
-    let filtered = is_end.then(|| inflater.finish()).flatten()?;
+    let filtered = is_end.then(|| inflater.whole()).flatten()?;
     let mut pixels = vec![0; width * height];
-    unfilter(isa, &filtered, width, &mut pixels)?;
+    unfilter(isa, filtered, width, &mut pixels)?;
     Some(Pixels::of_checked(width, height, Channels::Gray, pixels))
 }
 
@@ -87,16 +89,30 @@ fn is_harmless(kind: [u8; 4], data: &[u8], seen: &[[u8; 4]]) -> bool {
 /// Compressed data of several chunks into one buffer of a known length.
 struct Inflater {
     decompressor: Decompressor,
-    /// One byte longer than it should become, so that more data than that are noticed.
     output: Vec<u8>,
+    len: usize,
     n_written: usize,
+}
+
+/// A larger buffer is not kept for the next picture.
+const KEPT_BYTES: usize = 16 << 20;
+
+thread_local! {
+    /// The last picture's buffer: the system takes as long to give a new one as a row filter takes.
+    static OUTPUT: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 impl Inflater {
     fn new(len: usize) -> Self {
+        let mut output = OUTPUT.take();
+        // One byte longer than the data should be, so that more than that are noticed.
+        if output.len() <= len {
+            output.resize(len + 1, 0);
+        }
         Self {
             decompressor: Decompressor::new(),
-            output: vec![0; len + 1],
+            output,
+            len,
             n_written: 0,
         }
     }
@@ -106,7 +122,7 @@ impl Inflater {
         while !data.is_empty() {
             let (n_read, n_written) = self
                 .decompressor
-                .read(data, &mut self.output, self.n_written, false)
+                .read(data, &mut self.output[..=self.len], self.n_written, false)
                 .ok()?;
             self.n_written += n_written;
             data = data.get(n_read..)?;
@@ -118,13 +134,17 @@ impl Inflater {
     }
 
     /// The data, if they are whole, of the expected length and of the checksum behind them.
-    fn finish(mut self) -> Option<Vec<u8>> {
-        let len = self.output.len() - 1;
-        if !self.decompressor.is_done() || self.n_written != len {
-            return None;
+    fn whole(&self) -> Option<&[u8]> {
+        let is_whole = self.decompressor.is_done() && self.n_written == self.len;
+        is_whole.then_some(&self.output[..self.len])
+    }
+}
+
+impl Drop for Inflater {
+    fn drop(&mut self) {
+        if self.output.len() <= KEPT_BYTES {
+            OUTPUT.set(std::mem::take(&mut self.output));
         }
-        self.output.truncate(len);
-        Some(self.output)
     }
 }
 
