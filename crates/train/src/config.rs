@@ -4,7 +4,7 @@
 //! `key=value` settings. Unknown keys, wrong types and values out of range are all reported at
 //! once. Nothing here reads the environment or argv: callers hand in what was typed.
 
-use cxr_augment::{AffineRanges, Preprocess};
+use cxr_augment::{AffineRanges, Interpolation, Preprocess};
 use cxr_data::{PosWeightRule, Uncertain};
 use cxr_metrics::ThresholdRule;
 use cxr_models::Architecture;
@@ -55,6 +55,7 @@ pub struct AugmentConfig {
     pub min_scale: f64,
     pub max_scale: f64,
     pub max_shear_degrees: f64,
+    pub interpolation: Interpolation,
 }
 
 /// How operating points are chosen on valid.

@@ -453,7 +453,7 @@ mod tests {
                  optimizer = \"adam\"\nlearning_rate = 0.0001\nweight_decay = 0.0\n\
                  schedule = \"constant\"\npos_weight = \"sqrt\"\n\
                  augment = {{ flip_probability = 0.5, max_degrees = 20.0, max_translate = 0.2, \
-                 min_scale = 0.8, max_scale = 1.2, max_shear_degrees = 20.0 }}\n\
+                 min_scale = 0.8, max_scale = 1.2, max_shear_degrees = 20.0, interpolation = \"nearest-parity\" }}\n\
                  threshold = {{ rule = \"0.5\" }}\n"
             ));
             let found = Table::try_from(&config).expect("serialisable");

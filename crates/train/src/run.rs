@@ -176,7 +176,8 @@ impl Prepared {
     pub fn read(request: &RunRequest, watch: &dyn Watch) -> Result<Self, TrainError> {
         let (config, tables) = (&request.resolved.config, &request.tables);
         let preprocess = config.preprocess();
-        let transform = TrainTransform::new(preprocess.clone(), config.affine_ranges())?;
+        let transform = TrainTransform::new(preprocess.clone(), config.affine_ranges())?
+            .with_interpolation(config.augment.interpolation);
         let ReadSplits {
             splits,
             leakage,

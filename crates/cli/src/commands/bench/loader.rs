@@ -53,7 +53,9 @@ struct Measured {
     batch: usize,
     augment: String,
     isa: &'static str,
-    /// The first line is the building of the cache, batches included.
+    /// Seconds until the cache was open: built, or found as an earlier run left it.
+    opening: f64,
+    /// The first one contains the opening where that decoded anything.
     epochs: Vec<Epoch>,
     /// Median of the epochs from kept pictures.
     cached_images_per_second: Option<f64>,
@@ -95,7 +97,7 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
         copies: args.copies,
         buffers: Buffers::default(),
     };
-    let epochs = bench.epochs(args.epochs)?;
+    let (opening, epochs) = bench.epochs(args.epochs)?;
     let cached = epochs.iter().filter(|epoch| epoch.cached);
     let cached = median(cached.map(|epoch| epoch.images_per_second));
     let measured = Measured {
@@ -105,6 +107,7 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
         batch: args.batch,
         augment: args.augment.clone(),
         isa: isa.name(),
+        opening,
         epochs,
         cached_images_per_second: (cached > 0.0).then_some(cached),
         memset_images_per_second: bench.memset(),
@@ -129,10 +132,11 @@ struct Bench {
 impl Bench {
     /// The epochs, each timed from its first to its last batch. The first one opens the cache and,
     /// where that decodes anything, goes over each image once.
-    fn epochs(&self, n_epochs: u64) -> Result<Vec<Epoch>, Failure> {
+    fn epochs(&self, n_epochs: u64) -> Result<(f64, Vec<Epoch>), Failure> {
         let keeps = self.images.keep != Keep::Nowhere;
         let mut began = Instant::now();
         let cache = self.images.open()?;
+        let opening = began.elapsed().as_secs_f64();
         let is_built = keeps && cache.n_decoded() > 0;
         if !is_built {
             began = Instant::now();
@@ -148,7 +152,7 @@ impl Bench {
             });
             began = Instant::now();
         }
-        Ok(epochs)
+        Ok((opening, epochs))
     }
 
     fn one_epoch(&self, cache: &PixelCache, epoch: u64, copies: usize) -> Result<usize, Failure> {
@@ -204,6 +208,7 @@ fn print(measured: &Measured, console: Console) {
         measured.isa,
         size = measured.size,
     ));
+    console.line(format_args!("cache open after {:.3} s", measured.opening));
     for (place, epoch) in measured.epochs.iter().enumerate() {
         let memory = epoch.rss_bytes.map_or(String::new(), |bytes| {
             format!("  {:.0} MiB resident", bytes as f64 / f64::from(1 << 20))
