@@ -69,7 +69,7 @@ impl ImageFolder {
     /// Where the name is not usable, the file missing, elsewhere, not regular, too large, empty or
     /// unreadable.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, ImageFault> {
-        let path = self.resolve(name)?;
+        let (path, _) = self.resolve(name)?;
         read_regular(&path, name)
     }
 
@@ -83,8 +83,7 @@ impl ImageFolder {
 
     /// What `probe` looks at.
     pub(crate) fn metadata(&self, name: &str) -> Result<Metadata, ImageFault> {
-        let path = self.resolve(name)?;
-        let metadata = fs::symlink_metadata(&path).map_err(|source| io_fault(&path, source))?;
+        let (_, metadata) = self.resolve(name)?;
         check_metadata(&metadata, name)?;
         Ok(metadata)
     }
@@ -103,15 +102,25 @@ impl ImageFolder {
             .collect()
     }
 
-    /// Where the file really is, which is below the folder.
-    fn resolve(&self, name: &str) -> Result<PathBuf, ImageFault> {
+    /// Where the file really is, which is below the folder, and what lies there.
+    fn resolve(&self, name: &str) -> Result<(PathBuf, Metadata), ImageFault> {
         let path = self.root.join(image_name::checked(name)?);
+        // Nearly every image is a regular file right below the root, which has no links left: one
+        // look, where `canonicalize` takes one for each folder on the way.
+        if !name.contains('/')
+            && let Ok(metadata) = path.symlink_metadata()
+            && metadata.is_file()
+        {
+            return Ok((path, metadata));
+        }
         let target = match path.canonicalize() {
             Ok(target) => target,
             Err(cause) => return Err(self.unresolved(name, &path, cause)),
         };
         if target.starts_with(&self.root) {
-            Ok(target)
+            let metadata = fs::symlink_metadata(&target);
+            let metadata = metadata.map_err(|source| io_fault(&target, source))?;
+            Ok((target, metadata))
         } else {
             Err(ImageFault::Outside {
                 name: name.to_owned(),

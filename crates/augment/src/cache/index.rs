@@ -77,8 +77,11 @@ pub(super) fn frame(record: &[u8], log: &mut Vec<u8>) {
 
 /// The record of an entry.
 pub(super) fn encode(name: &str, entry: &Entry) -> Vec<u8> {
-    // Warnings are plain text and numbers; to write them cannot fail.
-    let warnings = serde_json::to_vec(&entry.warnings).unwrap_or_default();
+    let warnings = match entry.warnings.as_slice() {
+        [] => Vec::new(),
+        // Plain text and numbers; to write them cannot fail.
+        warnings => serde_json::to_vec(warnings).unwrap_or_default(),
+    };
     let mut record = Vec::with_capacity(FIXED + warnings.len() + name.len());
     record.extend(entry.stamp.to_bytes());
     record.extend(entry.content);
@@ -109,7 +112,10 @@ fn decode(record: &[u8]) -> Option<(String, Entry)> {
             _ => return None,
         },
         checksum: u32::from_le_bytes(*checksum),
-        warnings: serde_json::from_slice(warnings).ok()?,
+        warnings: match warnings {
+            [] => Vec::new(),
+            warnings => serde_json::from_slice(warnings).ok()?,
+        },
     };
     Some((String::from_utf8(name.to_vec()).ok()?, entry))
 }
