@@ -6,6 +6,7 @@
 use crate::draw::AffineDraw;
 use crate::matrix::{self, Matrix, composed};
 use crate::pixels::Picture;
+use crate::warp::shown;
 
 /// The matrix from output places to input places, pixel centres at one half.
 pub(crate) fn matrix_of(draw: &AffineDraw, width: usize, height: usize) -> Matrix {
@@ -20,40 +21,100 @@ pub(crate) fn matrix_of(draw: &AffineDraw, width: usize, height: usize) -> Matri
     }
 }
 
-/// Calls `put(output pixel, values)` for each pixel, row by row; values are 0 to 255, one a
-/// channel (grey fills the first alone).
-pub(crate) fn for_each_sample(
-    picture: Picture<'_>,
-    matrix: &Matrix,
-    mut put: impl FnMut(usize, [f32; 3]),
-) {
-    let (width, height) = (picture.width() as usize, picture.height() as usize);
-    let n = picture.channels().count();
-    let [a, b, c, d, e, f] = *matrix;
-    let at = |x: i64, y: i64, channel: usize| {
-        if (0..width as i64).contains(&x) && (0..height as i64).contains(&y) {
-            f64::from(picture.data()[(y as usize * width + x as usize) * n + channel])
-        } else {
-            0.0
+/// A picture ready to be sampled: with a border of one black pixel, so that every pixel whose
+/// neighbours matter has four.
+pub(crate) struct Sampler {
+    bordered: Vec<u8>,
+    matrix: Matrix,
+    width: usize,
+    height: usize,
+    n_channels: usize,
+    /// For each pixel of a row: where its upper left neighbour begins, beyond the picture for none.
+    places: Vec<u32>,
+    right_shares: Vec<f32>,
+    lower_shares: Vec<f32>,
+    /// Upper left, upper right, lower left, lower right.
+    corners: [Vec<u8>; 4],
+}
+
+/// The place of a pixel without neighbours.
+const OUTSIDE: u32 = u32::MAX / 4;
+
+impl Sampler {
+    pub(crate) fn new(picture: Picture<'_>, matrix: &Matrix) -> Self {
+        let (width, height) = (picture.width() as usize, picture.height() as usize);
+        let n_channels = picture.channels().count();
+        let stride = (width + 2) * n_channels;
+        let mut bordered = vec![0; stride * (height + 2)];
+        let rows = bordered.chunks_exact_mut(stride).skip(1);
+        for (bordered, row) in rows.zip(picture.data().chunks_exact(width * n_channels)) {
+            bordered[n_channels..n_channels + row.len()].copy_from_slice(row);
         }
-    };
-    for row in 0..height {
-        for column in 0..width {
-            let (x, y) = (column as f64 + 0.5, row as f64 + 0.5);
-            let source_x = a * x + b * y + c - 0.5;
-            let source_y = d * x + e * y + f - 0.5;
+        Self {
+            bordered,
+            matrix: *matrix,
+            width,
+            height,
+            n_channels,
+            places: vec![0; width],
+            right_shares: vec![0.0; width],
+            lower_shares: vec![0.0; width],
+            corners: [0, 1, 2, 3].map(|_| vec![0; width]),
+        }
+    }
+
+    /// Looks where the pixels of output row `y` come from.
+    #[inline(always)]
+    pub(crate) fn begin_row(&mut self, y: usize) {
+        let [a, b, c, d, e, f] = self.matrix;
+        let (width, height) = (self.width as f64, self.height as f64);
+        let (stride, n) = ((self.width + 2) as i32, self.n_channels as i32);
+        let row = y as f64 + 0.5;
+        let shares = self.right_shares.iter_mut().zip(&mut self.lower_shares);
+        for (x, (place, (right, lower))) in (0_i32..).zip(self.places.iter_mut().zip(shares)) {
+            let column = f64::from(x) + 0.5;
+            let source_x = a * column + b * row + c - 0.5;
+            let source_y = d * column + e * row + f - 0.5;
+            let is_near =
+                (source_x >= -1.0) & (source_x < width) & (source_y >= -1.0) & (source_y < height);
             let (left, top) = (source_x.floor(), source_y.floor());
-            let (right_share, lower_share) = (source_x - left, source_y - top);
-            let (left, top) = (left as i64, top as i64);
-            let mut values = [0.0; 3];
-            for (channel, value) in values.iter_mut().take(n).enumerate() {
-                let along = |y: i64| {
-                    at(left, y, channel) * (1.0 - right_share)
-                        + at(left + 1, y, channel) * right_share
-                };
-                *value = (along(top) * (1.0 - lower_share) + along(top + 1) * lower_share) as f32;
-            }
-            put(row * width + column, values);
+            *right = (source_x - left) as f32;
+            *lower = (source_y - top) as f32;
+            // One further right and down, for the border; what is not near is not used.
+            let at = (top as i32 + 1)
+                .wrapping_mul(stride)
+                .wrapping_add(left as i32 + 1);
+            *place = if is_near {
+                at.wrapping_mul(n) as u32
+            } else {
+                OUTSIDE
+            };
+        }
+    }
+
+    /// The values of a channel in that row, 0 to 255.
+    #[inline(always)]
+    pub(crate) fn sample(&mut self, channel: usize, values: &mut [f32]) {
+        let below = (self.width + 2) * self.n_channels;
+        let [upper_left, upper_right, lower_left, lower_right] = &mut self.corners;
+        let corners = (upper_left.iter_mut().zip(upper_right.iter_mut()))
+            .zip(lower_left.iter_mut().zip(lower_right.iter_mut()));
+        for (&place, ((ul, ur), (ll, lr))) in self.places.iter().zip(corners) {
+            let at = place as usize + channel;
+            *ul = shown(&self.bordered, at);
+            *ur = shown(&self.bordered, at + self.n_channels);
+            *ll = shown(&self.bordered, at + below);
+            *lr = shown(&self.bordered, at + below + self.n_channels);
+        }
+        let shares = self.right_shares.iter().zip(&self.lower_shares);
+        let corners = (upper_left.iter().zip(upper_right.iter()))
+            .zip(lower_left.iter().zip(lower_right.iter()));
+        for ((value, ((ul, ur), (ll, lr))), (right, lower)) in
+            values.iter_mut().zip(corners).zip(shares)
+        {
+            let along =
+                |left: u8, beside: u8| f32::from(left) * (1.0 - right) + f32::from(beside) * right;
+            *value = along(*ul, *ur) * (1.0 - lower) + along(*ll, *lr) * lower;
         }
     }
 }
@@ -68,10 +129,11 @@ mod tests {
     fn sampled(picture: &Pixels, draw: &AffineDraw) -> Vec<f32> {
         let (width, height) = (picture.width() as usize, picture.height() as usize);
         let mut out = vec![0.0; width * height];
-        let matrix = matrix_of(draw, width, height);
-        for_each_sample(picture.into(), &matrix, |place, values| {
-            out[place] = values[0]
-        });
+        let mut sampler = Sampler::new(picture.into(), &matrix_of(draw, width, height));
+        for (y, row) in out.chunks_exact_mut(width).enumerate() {
+            sampler.begin_row(y);
+            sampler.sample(0, row);
+        }
         out
     }
 
@@ -128,5 +190,62 @@ mod tests {
             }
         }
         assert!(n_compared > 1500, "{n_compared}");
+    }
+
+    /// One sample by the definition: in f64, neighbour by neighbour, nothing shared between pixels.
+    fn by_definition(
+        picture: &Pixels,
+        matrix: &Matrix,
+        place: (usize, usize),
+        channel: usize,
+    ) -> f64 {
+        let (width, height) = (i64::from(picture.width()), i64::from(picture.height()));
+        let n = picture.channels().count();
+        let [a, b, c, d, e, f] = *matrix;
+        let (x, y) = (place.0 as f64 + 0.5, place.1 as f64 + 0.5);
+        let (x, y) = (a * x + b * y + c - 0.5, d * x + e * y + f - 0.5);
+        let mut value = 0.0;
+        for (row, column) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let (column, row) = (x.floor() as i64 + column, y.floor() as i64 + row);
+            if (0..width).contains(&column) && (0..height).contains(&row) {
+                let share = (1.0 - (x - column as f64).abs()) * (1.0 - (y - row as f64).abs());
+                let at = (row * width + column) as usize * n + channel;
+                value += share * f64::from(picture.data()[at]);
+            }
+        }
+        value
+    }
+
+    #[test]
+    fn samples_are_those_of_the_definition_grey_and_coloured_at_the_edges_too() {
+        let ranges = crate::draw::AffineRanges {
+            max_degrees: 180.0,
+            ..crate::draw::AffineRanges::seed()
+        };
+        for (seed, channels) in [(0, Channels::Gray), (1, Channels::Rgb)] {
+            let (width, height) = (23, 17);
+            let n = channels.count();
+            let data = (0..width * height * n)
+                .map(|v| (v * 89 % 256) as u8)
+                .collect();
+            let picture = Pixels::new(width as u32, height as u32, channels, data).unwrap();
+            for index in 0..50 {
+                let mut stream =
+                    cxr_stream::Stream::new(seed, cxr_stream::Purpose::Augment, 0, index);
+                let matrix = matrix_of(&ranges.draw(&mut stream, 23, 17), width, height);
+                let mut sampler = Sampler::new((&picture).into(), &matrix);
+                let mut values = vec![0.0; width];
+                for y in 0..height {
+                    sampler.begin_row(y);
+                    for channel in 0..n {
+                        sampler.sample(channel, &mut values);
+                        for (x, &value) in values.iter().enumerate() {
+                            let exact = by_definition(&picture, &matrix, (x, y), channel);
+                            assert!((f64::from(value) - exact).abs() < 1e-3, "{value} {exact}");
+                        }
+                    }
+                }
+            }
+        }
     }
 }

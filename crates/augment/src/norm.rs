@@ -39,7 +39,13 @@ impl Norm {
     /// The number that a byte becomes.
     #[inline(always)]
     pub(crate) fn of_byte(self, value: u8) -> f32 {
-        (f32::from(value) / 255.0 - self.mean) / self.std
+        self.of_level(f32::from(value))
+    }
+
+    /// The number that a level between two bytes becomes.
+    #[inline(always)]
+    pub(crate) fn of_level(self, value: f32) -> f32 {
+        (value / 255.0 - self.mean) / self.std
     }
 }
 

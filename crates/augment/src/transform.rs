@@ -11,7 +11,7 @@ use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::bilinear;
+use crate::bilinear::{self, Sampler};
 use crate::draw::{AffineDraw, AffineRanges};
 use crate::norm::{Norm, normalise_gray};
 use crate::pixels::{Channels, Picture};
@@ -128,7 +128,13 @@ impl TrainTransform {
             }),
             Interpolation::Bilinear => {
                 let matrix = bilinear::matrix_of(draw, width, height);
-                self.eval.sample(picture, &matrix, out);
+                self.eval.isa.run(Sampled {
+                    sampler: Sampler::new(picture, &matrix),
+                    channels: picture.channels(),
+                    norms: self.eval.norms,
+                    width,
+                    out,
+                });
             }
         }
         Ok(())
@@ -216,17 +222,6 @@ impl EvalTransform {
         check_length("a tensor", self.spec.tensor_len(), out.len())
     }
 
-    fn sample(&self, picture: Picture<'_>, matrix: &crate::matrix::Matrix, out: &mut [f32]) {
-        let mut planes = planes(out);
-        let last_channel = picture.channels().count() - 1;
-        bilinear::for_each_sample(picture, matrix, |place, values| {
-            for (channel, plane) in planes.iter_mut().enumerate() {
-                let value = values[channel.min(last_channel)];
-                plane[place] = (value / 255.0 - self.spec.mean[channel]) / self.spec.std[channel];
-            }
-        });
-    }
-
     /// One item and one tensor at a time, on all threads of the current pool.
     fn in_parallel<T: Sync>(
         &self,
@@ -306,6 +301,39 @@ impl WithSimd for Moved<'_> {
                             *out = norm.of_byte(shown(data, source as usize * 3 + channel));
                         }
                     }
+                }
+            }
+        }
+    }
+}
+
+/// A picture sampled under one matrix, normalised.
+struct Sampled<'a> {
+    sampler: Sampler,
+    channels: Channels,
+    norms: [Norm; 3],
+    width: usize,
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Sampled<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, _simd: S) {
+        let mut values = vec![0.0; self.width];
+        let mut planes = planes(self.out);
+        let n_rows = planes[0].len() / self.width;
+        for y in 0..n_rows {
+            self.sampler.begin_row(y);
+            for (channel, plane) in planes.iter_mut().enumerate() {
+                if channel == 0 || self.channels == Channels::Rgb {
+                    self.sampler.sample(channel, &mut values);
+                }
+                let norm = self.norms[channel];
+                let row = &mut plane[y * self.width..(y + 1) * self.width];
+                for (out, &value) in row.iter_mut().zip(&values) {
+                    *out = norm.of_level(value);
                 }
             }
         }
