@@ -28,6 +28,15 @@ pub struct Pictured {
     pub warnings: Vec<String>,
 }
 
+impl Pictured {
+    /// How many kept pictures were found damaged and mended.
+    #[must_use]
+    pub fn n_mended(&self) -> usize {
+        let caches = [Some(&self.train), Some(&self.valid), self.test.as_ref()];
+        caches.into_iter().flatten().map(PixelCache::n_mended).sum()
+    }
+}
+
 /// An image that could not be read and was left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SkippedImage {
@@ -61,6 +70,7 @@ pub struct Reading<'a> {
 /// # Errors
 /// All images that cannot be read, where the policy is to fail; a split of which none is left.
 pub fn load_pictures(splits: Splits, reading: &Reading<'_>) -> Result<Pictured, TrainError> {
+    warn_of_memory(&splits, reading);
     let mut skipped = Vec::new();
     let mut bad = Vec::new();
     let mut caches = Vec::new();
@@ -114,6 +124,21 @@ pub fn load_pictures(splits: Splits, reading: &Reading<'_>) -> Result<Pictured, 
     })
 }
 
+/// So many bytes of pictures in memory deserve a word: a quarter of a laptop's.
+const MUCH_MEMORY: u64 = 4 << 30;
+
+fn warn_of_memory(splits: &Splits, reading: &Reading<'_>) {
+    let n_radiographs: u64 = named(splits).map(|(_, cohort)| cohort.len() as u64).sum();
+    let spec = reading.spec;
+    let n_bytes = n_radiographs * u64::from(spec.width) * u64::from(spec.height);
+    if *reading.keep == Keep::Memory && n_bytes > MUCH_MEMORY {
+        reading.watch.warns(&format!(
+            "decoded pictures will take {:.1} GiB of memory; --cache DIR keeps them in files instead",
+            n_bytes as f64 / f64::from(1 << 30)
+        ));
+    }
+}
+
 impl Reading<'_> {
     fn open(&self, split: &'static str, cohort: &Cohort) -> Result<PixelCache, Vec<ImageFault>> {
         let radiographs = cohort.radiographs().iter();
@@ -131,14 +156,7 @@ impl Reading<'_> {
                     watch.stage_reaches(n);
                 }
             }
-            CacheEvent::Waits(path) => watch.warns(&format!(
-                "another process builds this pixel cache; waiting for {}",
-                path.display()
-            )),
-            CacheEvent::Restarts(path) => watch.warns(&format!(
-                "the pixel cache's index {} is damaged; every image is decoded again",
-                path.display()
-            )),
+            notice => watch.warns(&notice.to_string()),
         };
         let cache = PixelCache::open(self.folder, &names, self.spec, self.keep, &tell);
         watch.stage_ends();

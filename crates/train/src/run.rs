@@ -137,6 +137,12 @@ pub fn run(
         folder.write(NON_FINITE, (images.join("\n") + "\n").as_bytes())?;
     }
     let fitted = fitted?;
+    let n_mended = prepared.pictured.n_mended();
+    if n_mended > 0 {
+        watch.warns(&format!(
+            "{n_mended} kept pictures were found damaged, decoded again and put back"
+        ));
+    }
     let outcome = RunOutcome {
         fitted,
         n_parameters: state.network.n_trainable_parameters(),

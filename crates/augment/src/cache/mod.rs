@@ -47,6 +47,24 @@ pub enum CacheEvent<'a> {
     Restarts(&'a Path),
 }
 
+impl std::fmt::Display for CacheEvent<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ready(n) => write!(f, "{n} pictures are ready"),
+            Self::Waits(lock) => write!(
+                f,
+                "another process builds this pixel cache; waiting for {}",
+                lock.display()
+            ),
+            Self::Restarts(index) => write!(
+                f,
+                "the pixel cache's index {} is damaged; every image is decoded again",
+                index.display()
+            ),
+        }
+    }
+}
+
 /// Prepared pictures by their place in the list of names.
 #[derive(Debug)]
 pub struct PixelCache {

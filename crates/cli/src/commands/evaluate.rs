@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ArgGroup;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use cxr_augment::{ImageFolder, Keep, PixelCache};
+use cxr_augment::{CacheEvent, ImageFolder, Keep, PixelCache};
 use cxr_data::{Cohort, FindingSet, ReadOptions, Uncertain, read_cohort};
 use cxr_infer::{LoadedModel, Predictions};
 use cxr_metrics::{
@@ -192,8 +192,13 @@ fn run_over(
     console: Console,
 ) -> Result<Scores, Failure> {
     let names = image_names(cohort);
+    let tell = |event: CacheEvent<'_>| {
+        if !matches!(event, CacheEvent::Ready(_)) {
+            console.warn(event);
+        }
+    };
     let cache =
-        PixelCache::open(folder, &names, model.preprocess(), keep, &|_| ()).map_err(|faults| {
+        PixelCache::open(folder, &names, model.preprocess(), keep, &tell).map_err(|faults| {
             Failure::of_many(faults.iter().map(Fault::from).collect(), faults.len())
         })?;
     cache

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use cxr_augment::{
-    AffineRanges, Buffers, FeedFault, FeedTransform, ImageFolder, Keep, PixelCache, Preprocess,
-    TrainTransform, feed_ahead,
+    AffineRanges, Buffers, FeedFault, FeedTransform, ImageFolder, Interpolation, Keep, PixelCache,
+    Preprocess, TrainTransform, feed_ahead,
 };
 use cxr_infer::InferError;
 use cxr_stream::{Purpose, Stream};
@@ -36,7 +36,7 @@ pub(crate) struct Args {
     /// How often each image comes in an epoch, so that few images make a long one.
     #[arg(long, default_value_t = 1)]
     copies: usize,
-    /// Draws: the write-up's, the default preset's, or none.
+    /// Draws: the write-up's (seed), the default preset's with its bilinear samples (mild), or none.
     #[arg(long, default_value = "seed", value_parser = ["seed", "mild", "none"])]
     augment: String,
     #[command(flatten)]
@@ -80,13 +80,15 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
         height: args.size,
         ..Preprocess::default()
     };
-    let ranges = match args.augment.as_str() {
-        "none" => AffineRanges::none(),
-        "mild" => AffineRanges::mild(),
-        _ => AffineRanges::seed(),
+    let (ranges, interpolation) = match args.augment.as_str() {
+        "none" => (AffineRanges::none(), Interpolation::NearestParity),
+        "mild" => (AffineRanges::mild(), Interpolation::Bilinear),
+        _ => (AffineRanges::seed(), Interpolation::NearestParity),
     };
     let bench = Bench {
-        transform: TrainTransform::new(spec.clone(), ranges)?.with_isa(isa),
+        transform: TrainTransform::new(spec.clone(), ranges)?
+            .with_interpolation(interpolation)
+            .with_isa(isa),
         images: BenchImages {
             names: image_names(&args.images)?,
             folder: ImageFolder::open(&args.images)?,
