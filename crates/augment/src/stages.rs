@@ -10,10 +10,11 @@ use crate::decode::{Decoded, decode};
 use crate::draw::AffineDraw;
 use crate::image_fault::ImageFault;
 use crate::image_warning::ImageWarning;
-use crate::pixels::{Pixels, Statistics};
+use crate::pixels::Pixels;
 use crate::preprocess::Preprocess;
 use crate::resize::resize;
 use crate::spec_fault::{SpecFault, SpecFaults};
+use crate::statistics::Statistics;
 use crate::transform::EvalTransform;
 use crate::warp::Warp;
 

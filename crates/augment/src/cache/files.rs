@@ -37,7 +37,9 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct Files {
     place: Place,
-    pub(super) data: File,
+    data: File,
+    /// Its length when it was opened.
+    data_len: u64,
     log: File,
     /// Let go when it is closed.
     _lock: File,
@@ -81,9 +83,15 @@ impl Place {
         let lock = self.locked(tell)?;
         let open = |path: &Path| opened(path).map_err(|source| cache_fault(path, source));
         let now = file_system_time(&lock).map_err(|source| cache_fault(&self.lock, source))?;
+        let data = open(&self.pixels)?;
+        let data_len = data.metadata();
+        let data_len = data_len
+            .map_err(|source| cache_fault(&self.pixels, source))?
+            .len();
         let mut files = Files {
             place: self.clone(),
-            data: open(&self.pixels)?,
+            data,
+            data_len,
             log: open(&self.index)?,
             _lock: lock,
             now,
@@ -183,9 +191,15 @@ impl Files {
             .map_err(|source| cache_fault(&self.place.pixels, source))
     }
 
-    /// How long the pixels' file is.
-    pub(super) fn data_len(&self) -> u64 {
-        self.data.metadata().map_or(0, |metadata| metadata.len())
+    /// Whether the pixels' file was long enough for this picture when it was opened.
+    pub(super) fn holds(&self, entry: &Entry) -> bool {
+        let len = self.place.len_of(entry.channels);
+        entry.offset.saturating_add(len) <= self.data_len
+    }
+
+    /// The pixels alone; the lock is let go.
+    pub(super) fn into_data(self) -> File {
+        self.data
     }
 
     /// Waits until both files are on the disk.
@@ -229,7 +243,7 @@ fn file_system_time(file: &File) -> std::io::Result<i64> {
     Ok(Stamp::of(&file.metadata()?).modified)
 }
 
-pub(super) fn cache_fault(path: &Path, source: std::io::Error) -> ImageFault {
+fn cache_fault(path: &Path, source: std::io::Error) -> ImageFault {
     ImageFault::Cache {
         path: path.to_owned(),
         source,

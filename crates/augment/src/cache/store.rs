@@ -4,7 +4,7 @@
 //! read; an image whose file looks changed is hashed and, where it is another one, decoded again.
 //! A build that was killed goes on where it stopped, and ends with the same bytes.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -55,44 +55,29 @@ impl Store {
         spec: &Preprocess,
         tell: &(dyn Fn(CacheEvent<'_>) + Sync),
     ) -> Result<(Self, Vec<ImageWarning>), Vec<ImageFault>> {
-        let stamps = stamps(folder, names)?;
+        let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+        let stamps = stamps(folder, &names)?;
         let place = Place::new(dir, folder, spec);
         let mut files = place.open(tell).map_err(|fault| vec![fault])?;
-        let data_len = files.data_len();
-        let is_kept = |name: &str, stamp: Stamp| {
-            files.index.entries.get(name).is_some_and(|entry| {
-                entry.stamp == stamp && entry.offset + place.len_of(entry.channels) <= data_len
-            })
-        };
-        let stamped: Vec<(&str, Stamp)> = (names.iter().map(AsRef::as_ref).zip(stamps)).collect();
-        let mut changed: Vec<(&str, Stamp)> = Vec::new();
-        let mut seen = std::collections::HashSet::new();
-        for &(name, stamp) in &stamped {
-            if !is_kept(name, stamp) && seen.insert(name) {
-                changed.push((name, stamp));
-            }
-        }
+        let changed = changed(&files, &names, &stamps);
         let n_kept = names.len() - changed.len();
         tell(CacheEvent::Ready(n_kept));
         let builder = Builder {
             folder,
             spec,
-            data_len,
-            place: &place,
             n_ready: AtomicUsize::new(n_kept),
             tell,
         };
         let n_decoded = builder.build(&mut files, &changed)?;
-        let slots: Vec<(String, Entry)> = (stamped.iter())
-            .filter_map(|&(name, _)| {
-                Some((name.to_owned(), files.index.entries.get(name)?.clone()))
-            })
+        let entries = &files.index.entries;
+        let slots: Vec<(String, Entry)> = names
+            .iter()
+            .filter_map(|&name| Some((name.to_owned(), entries.get(name)?.clone())))
             .collect();
-        let warnings = (slots.iter()).flat_map(|(_, entry)| entry.warnings.clone());
+        let warnings = slots.iter().flat_map(|(_, entry)| entry.warnings.clone());
         let warnings = warnings.collect();
-        let data = files.data.try_clone();
         let store = Self {
-            data: data.map_err(|source| vec![super::files::cache_fault(dir, source)])?,
+            data: files.into_data(),
             place,
             folder: folder.clone(),
             spec: spec.clone(),
@@ -157,12 +142,26 @@ impl Store {
     }
 }
 
+/// The images whose files are not known to be the ones that the kept pictures were made of, each
+/// once.
+fn changed<'a>(files: &Files, names: &[&'a str], stamps: &[Stamp]) -> Vec<(&'a str, Stamp)> {
+    let mut seen = HashSet::new();
+    let is_kept = |name: &str, stamp: Stamp| {
+        let entry = files.index.entries.get(name);
+        entry.is_some_and(|entry| entry.stamp == stamp && files.holds(entry))
+    };
+    names
+        .iter()
+        .zip(stamps)
+        .map(|(&name, &stamp)| (name, stamp))
+        .filter(|&(name, stamp)| !is_kept(name, stamp) && seen.insert(name))
+        .collect()
+}
+
 /// What a build works with.
 struct Builder<'a> {
     folder: &'a ImageFolder,
     spec: &'a Preprocess,
-    place: &'a Place,
-    data_len: u64,
     n_ready: AtomicUsize,
     tell: &'a (dyn Fn(CacheEvent<'_>) + Sync),
 }
@@ -177,12 +176,11 @@ impl Builder<'_> {
     ) -> Result<usize, Vec<ImageFault>> {
         let (mut n_decoded, mut faults) = (0, Vec::new());
         for together in changed.chunks(TOGETHER) {
-            let known = &files.index.entries;
-            let now = files.now;
+            let before = &*files;
             let found: Vec<Result<Found, ImageFault>> = together
                 .par_iter()
                 .map(|&(name, stamp)| {
-                    let found = self.examine(name, stamp.settled_before(now), known);
+                    let found = self.examine(name, stamp.settled_before(before.now), before);
                     let n = self.n_ready.fetch_add(1, Ordering::Relaxed) + 1;
                     (self.tell)(CacheEvent::Ready(n));
                     found
@@ -213,19 +211,12 @@ impl Builder<'_> {
         Ok(n_decoded)
     }
 
-    fn examine(
-        &self,
-        name: &str,
-        stamp: Stamp,
-        known: &HashMap<String, Entry>,
-    ) -> Result<Found, ImageFault> {
+    fn examine(&self, name: &str, stamp: Stamp, files: &Files) -> Result<Found, ImageFault> {
         let bytes = self.folder.read(name)?;
         let content = content_of(&bytes);
-        let is_whole =
-            |entry: &Entry| entry.offset + self.place.len_of(entry.channels) <= self.data_len;
-        if let Some(entry) = known.get(name)
+        if let Some(entry) = files.index.entries.get(name)
             && entry.content == content
-            && is_whole(entry)
+            && files.holds(entry)
         {
             let entry = entry.clone();
             return Ok(Found::Same(Entry { stamp, ..entry }));
@@ -244,13 +235,10 @@ impl Builder<'_> {
 }
 
 /// What the file system says of every image; all that are missing or no files at once.
-fn stamps<N: AsRef<str> + Sync>(
-    folder: &ImageFolder,
-    names: &[N],
-) -> Result<Vec<Stamp>, Vec<ImageFault>> {
+fn stamps(folder: &ImageFolder, names: &[&str]) -> Result<Vec<Stamp>, Vec<ImageFault>> {
     let looked: Vec<Result<Stamp, ImageFault>> = names
         .par_iter()
-        .map(|name| Ok(Stamp::of(&folder.metadata(name.as_ref())?)))
+        .map(|name| Ok(Stamp::of(&folder.metadata(name)?)))
         .collect();
     let (mut stamps, mut faults) = (Vec::with_capacity(names.len()), Vec::new());
     for stamp in looked {
