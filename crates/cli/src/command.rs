@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    Outcome, bench, check, completions, config, doctor, evaluate, explore, import_weights, phantom,
-    predict, read_pth, report, split, train, transform,
+    Outcome, bench, check, compare, completions, config, doctor, evaluate, explore, import_weights,
+    phantom, predict, read_pth, report, split, train, transform,
 };
 use crate::console::Console;
 use crate::failure::Failure;
@@ -32,6 +32,8 @@ enum Task {
     Split(split::Args),
     /// Every metric of a checkpoint or of anybody's predictions.
     Evaluate(evaluate::Args),
+    /// Two sets of predictions of the same radiographs: paired differences of AUROC, by patient.
+    Compare(compare::Args),
     /// Probabilities and decisions for image files and folders.
     Predict(predict::Args),
     /// Every stage from an image file to a tensor, as pictures with their figures.
@@ -78,6 +80,7 @@ impl Task {
             Self::Check(args) => args.json,
             Self::Split(args) => args.json,
             Self::Evaluate(args) => args.json,
+            Self::Compare(args) => args.json,
             Self::Predict(args) => args.json,
             Self::Transform(args) => args.json,
             Self::ImportWeights(args) => args.json,
@@ -95,6 +98,7 @@ impl Task {
             Self::Check(args) => check::run(&args, console),
             Self::Split(args) => split::run(&args, console),
             Self::Evaluate(args) => evaluate::run(&args, console),
+            Self::Compare(args) => compare::run(&args, console),
             Self::Predict(args) => predict::run(&args, console),
             Self::Transform(args) => transform::run(&args, console),
             Self::ImportWeights(args) => import_weights::run(&args, console),

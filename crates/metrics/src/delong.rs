@@ -3,7 +3,7 @@
 //!
 //! References: DeLong, DeLong & Clarke-Pearson 1988; Sun & Xu 2014 (placements by ranks,
 //! O(n log n)); Obuchowski 1997 (clusters). Deliberately not here: intervals ([`crate::Interval`])
-//! and tests between two models.
+//! and what two models' differences mean ([`crate::PairedDifference`]).
 
 use crate::summation::{as_f64, sum};
 use crate::{Ranking, Undefined};
@@ -98,6 +98,23 @@ impl Placements {
     /// The AUROC.
     pub fn auroc(&self) -> f64 {
         self.auroc
+    }
+
+    /// The placement values of one model minus those of another on the same radiographs: the AUROC is
+    /// then the difference of both, and the standard errors are the difference's.
+    ///
+    /// # Errors
+    /// [`Undefined::OtherTruths`].
+    pub fn minus(&self, other: &Self) -> Result<Self, Undefined> {
+        if self.truths != other.truths {
+            return Err(Undefined::OtherTruths);
+        }
+        let values = self.values.iter().zip(&other.values).map(|(a, b)| a - b);
+        Ok(Self {
+            values: values.collect(),
+            auroc: self.auroc - other.auroc,
+            ..self.clone()
+        })
     }
 
     /// V10 of each positive and V01 of each negative, in the order of the radiographs.

@@ -27,6 +27,7 @@
 
 mod accuracy;
 mod calibration;
+mod compare;
 mod confusion;
 mod curves;
 mod decisions;
@@ -50,6 +51,7 @@ pub use calibration::{
     Binning, BrierDecomposition, DEFAULT_BINS, ReliabilityBin, ReliabilityCurve, brier,
     log_loss_of_logits, log_loss_of_probabilities,
 };
+pub use compare::{Comparison, FindingComparison, MacroComparison, PairedDifference, compare};
 pub use confusion::Confusion;
 pub use curves::{PrecisionRecallCurve, RocCurve};
 pub use decisions::{Decisions, Threshold};

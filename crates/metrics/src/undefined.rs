@@ -71,6 +71,14 @@ pub enum Undefined {
     #[error("scores and truths differ in length")]
     #[serde(rename = "scores and truths differ in length")]
     UnequalLengths,
+    /// Two models can only be compared on the same labels.
+    #[error("the two models were measured on different labels")]
+    #[serde(rename = "the two models were measured on different labels")]
+    OtherTruths,
+    /// A difference that every patient has alike gives no standard error.
+    #[error("no spread between patients")]
+    #[serde(rename = "no spread between patients")]
+    NoSpread,
     /// A score that is no number cannot be ranked.
     #[error("a score is NaN")]
     #[serde(rename = "a score is NaN")]

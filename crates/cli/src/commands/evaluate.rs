@@ -11,10 +11,10 @@ use clap::ArgGroup;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use cxr_augment::{CacheEvent, ImageFolder, Keep, PixelCache};
 use cxr_data::{Cohort, FindingSet, ReadOptions, Uncertain, read_cohort};
-use cxr_infer::{LoadedModel, Predictions};
+use cxr_infer::LoadedModel;
 use cxr_metrics::{
     Convention, Evaluation, EvaluationInput, OperatingPoint, ScoreScale, Scores, ThresholdRule,
-    Truths, choose_operating_points, evaluate,
+    choose_operating_points, evaluate,
 };
 use serde::Serialize;
 
@@ -25,6 +25,7 @@ use self::remarks::{
 use self::table::Table;
 use super::Outcome;
 use super::cache_words::CacheWords;
+use super::scored_cohort::{image_names, patients_of, read_scores, scale_parser, truths_of};
 use crate::console::Console;
 use crate::failure::{Failure, Fault};
 
@@ -67,13 +68,6 @@ pub(crate) struct Args {
     /// Print JSON instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-fn scale_parser() -> impl TypedValueParser<Value = ScoreScale> {
-    PossibleValuesParser::new(["probability", "logit"]).map(|name| match name.as_str() {
-        "logit" => ScoreScale::Logit,
-        _ => ScoreScale::Probability,
-    })
 }
 
 fn rule_parser() -> impl TypedValueParser<Value = ThresholdRule> {
@@ -210,11 +204,7 @@ fn run_over(
 
 fn measure(subject: &Subject, convention: Convention) -> Result<Evaluation, Failure> {
     let cohort = &subject.cohort;
-    let patients: Vec<&str> = cohort
-        .radiographs()
-        .iter()
-        .map(|one| one.patient.key())
-        .collect();
+    let patients = patients_of(cohort);
     Ok(evaluate(&EvaluationInput {
         findings: &cohort.findings().to_strings(),
         scores: &subject.scores,
@@ -244,31 +234,6 @@ fn read_labels(
         }
         None => Ok(read.cohort),
     }
-}
-
-/// The scores of a cohort's radiographs, in its order of radiographs and findings.
-fn read_scores(
-    path: &Path,
-    scale: ScoreScale,
-    cohort: &Cohort,
-    console: Console,
-) -> Result<Scores, Failure> {
-    let predictions = Predictions::read(path, scale, &cohort.findings().to_strings())?;
-    if !predictions.unused_columns().is_empty() {
-        let names = predictions.unused_columns().join(", ");
-        console.warn(format_args!(
-            "{}: columns that no label belongs to: {names:?}",
-            path.display()
-        ));
-    }
-    let scores = predictions.matched_to(&image_names(cohort))?;
-    if scores.scale() == ScoreScale::Logit && scores.lie_between_0_and_1() {
-        console.warn(format_args!(
-            "{}: every logit lies between 0 and 1; are these probabilities?",
-            path.display()
-        ));
-    }
-    Ok(scores)
 }
 
 fn choose_thresholds(
@@ -310,20 +275,4 @@ fn no_rule() -> Failure {
         "--thresholds-from has no rule to choose by",
         "name one, such as --thresholds youden, or leave --thresholds-from out",
     )
-}
-
-fn truths_of(cohort: &Cohort) -> Result<Truths, Failure> {
-    let labels = cohort.radiographs().iter().flat_map(|one| &one.labels);
-    Ok(Truths::new(
-        labels.map(|label| label.known()).collect(),
-        cohort.findings().len(),
-    )?)
-}
-
-fn image_names(cohort: &Cohort) -> Vec<&str> {
-    cohort
-        .radiographs()
-        .iter()
-        .map(|one| one.image.as_str())
-        .collect()
 }

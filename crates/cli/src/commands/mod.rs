@@ -1,8 +1,10 @@
 //! One file a task: an `Args` struct (what can be typed) and `run` (the calls, and what is printed).
 
+mod aligned;
 pub(crate) mod bench;
 mod cache_words;
 pub(crate) mod check;
+pub(crate) mod compare;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod doctor;
@@ -15,6 +17,7 @@ pub(crate) mod phantom;
 pub(crate) mod predict;
 pub(crate) mod read_pth;
 pub(crate) mod report;
+mod scored_cohort;
 pub(crate) mod split;
 pub(crate) mod train;
 pub(crate) mod transform;

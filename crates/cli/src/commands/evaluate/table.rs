@@ -4,6 +4,8 @@ use std::fmt;
 
 use cxr_metrics::{Evaluation, FindingEvaluation, Reasons};
 
+use crate::commands::aligned::write_aligned;
+
 /// The evaluation for people.
 pub(super) struct Table<'a> {
     /// What was measured.
@@ -98,24 +100,6 @@ fn macro_row(evaluation: &Evaluation) -> [String; 11] {
     row[4] = shown(mean.average_precision);
     row[9] = shown(mean.f1);
     row
-}
-
-fn write_aligned(f: &mut fmt::Formatter<'_>, rows: &[[String; 11]]) -> fmt::Result {
-    let width = |column: usize| {
-        rows.iter()
-            .map(|row| row[column].chars().count())
-            .max()
-            .unwrap_or(0)
-    };
-    let widths: [usize; 11] = std::array::from_fn(width);
-    for row in rows {
-        write!(f, "{:<width$}", row[0], width = widths[0])?;
-        for (cell, width) in row.iter().zip(widths).skip(1) {
-            write!(f, "  {cell:>width$}")?;
-        }
-        writeln!(f)?;
-    }
-    Ok(())
 }
 
 /// Keys of undefined figures, joined, for each reason.
