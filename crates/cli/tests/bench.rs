@@ -180,3 +180,17 @@ fn a_folder_without_images_is_a_usage_error() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no PNG or JPEG files"));
 }
+
+#[test]
+fn the_figures_of_an_evaluation_are_timed() {
+    let measured = json("metrics --rows 400 --findings 3 --rounds 2");
+    assert_eq!(
+        (&measured["rows"], &measured["findings"]),
+        (&400.into(), &3.into())
+    );
+    assert_eq!(measured["seconds"].as_array().unwrap().len(), 2);
+    assert!(measured["median_seconds"].as_f64().unwrap() > 0.0);
+    // Scores 1.2 deviations apart: Φ(1.2 ÷ √2) = .802.
+    let auroc = measured["macro_auroc"].as_f64().unwrap();
+    assert!((auroc - 0.802).abs() < 0.1, "{auroc}");
+}

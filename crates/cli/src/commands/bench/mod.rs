@@ -6,6 +6,7 @@ mod infer;
 mod layers;
 mod loader;
 mod machine;
+mod metrics;
 mod step;
 
 use cxr_models::Architecture;
@@ -34,6 +35,8 @@ enum What {
     Loader(loader::Args),
     /// Each stage of one image, on one thread.
     Decode(decode::Args),
+    /// Every figure of an evaluation, on made-up scores.
+    Metrics(metrics::Args),
 }
 
 /// What every measurement takes.
@@ -81,6 +84,7 @@ impl Args {
             What::Ops(args) => args.setting.json,
             What::Loader(args) => args.setting.json,
             What::Decode(args) => args.setting.json,
+            What::Metrics(args) => args.json,
         }
     }
 }
@@ -92,6 +96,7 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
         What::Ops(args) => layers::run(args, console),
         What::Loader(args) => loader::run(args, console),
         What::Decode(args) => decode::run(args, console),
+        What::Metrics(args) => metrics::run(args, console),
     }
 }
 
