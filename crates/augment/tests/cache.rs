@@ -3,10 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's own files are there")]
 
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cxr_augment::{
     BitDepthPolicy, CacheEvent, Channels, ImageFolder, ImageWarning, Keep, PixelCache, Pixels,
@@ -385,56 +386,74 @@ fn child() {
         .collect();
     names.sort();
     let keep = Keep::Folder(dir.join("kept"));
-    PixelCache::open(&folder, &names, &spec(), &keep, &|_| {}).unwrap();
+    let is_watched = std::env::var_os("CXR_TEST_WATCHED").is_some();
+    PixelCache::open(&folder, &names, &spec(), &keep, &|_| {
+        // Fills the pipe to whoever watches, and waits there until it is read.
+        if is_watched {
+            std::io::stdout().write_all(&[b'.'; EVENT_BYTES]).unwrap();
+        }
+    })
+    .unwrap();
 }
 
-fn start_child(place: &Place) -> std::process::Child {
-    Command::new(std::env::current_exe().unwrap())
+/// A pipe holds some sixteen of these.
+const EVENT_BYTES: usize = 4096;
+
+fn child_of(place: &Place) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["--exact", "child", "--ignored", "--quiet"])
         .env("CXR_TEST_CACHE", place.dir.path())
-        .stdout(Stdio::null())
+        .stdout(Stdio::null());
+    command
+}
+
+/// Starts a build and kills it after so many events and microseconds.
+fn kill_a_build(place: &Place, n_events: usize, microseconds: u64) {
+    let mut command = child_of(place);
+    let mut child = command
+        .env("CXR_TEST_WATCHED", "1")
+        .stdout(Stdio::piped())
         .spawn()
+        .unwrap();
+    let mut seen = vec![0; n_events * EVENT_BYTES];
+    child
+        .stdout
+        .as_mut()
         .unwrap()
+        .read_exact(&mut seen)
+        .unwrap();
+    std::thread::sleep(Duration::from_micros(microseconds));
+    child.kill().unwrap();
+    assert!(!child.wait().unwrap().success(), "it was still at work");
 }
 
 #[test]
 fn a_build_killed_at_fifty_moments_ends_with_the_bytes_of_one_that_was_not() {
-    let place = Place::new(500);
-    let began = Instant::now();
-    assert!(start_child(&place).wait().unwrap().success());
-    let whole = began.elapsed();
+    let place = Place::new(1000);
+    assert!(child_of(&place).status().unwrap().success());
     let expected = shown(&place.open());
     let bytes = fs::read(place.file("pixels")).unwrap();
-    let mut n_killed = 0;
     for moment in 0..50 {
-        // Each fifth begins from nothing, the others go on.
+        // Each fifth begins from nothing, the others go on; none gets to the end.
         if moment % 5 == 0 {
             fs::remove_dir_all(place.kept()).unwrap();
         }
-        let mut child = start_child(&place);
-        let delay = whole.mul_f64(f64::from(moment * 37 % 50) / 50.0);
-        std::thread::sleep(delay.max(Duration::from_millis(1)));
-        child.kill().unwrap();
-        n_killed += usize::from(!child.wait().unwrap().success());
+        kill_a_build(&place, moment * 37 % 170, moment as u64 * 131 % 700);
         if moment % 5 == 4 {
             let cache = place.open();
+            assert!(cache.n_decoded() > 0, "moment {moment}");
             assert!(shown(&cache) == expected, "moment {moment}");
-            assert!(
-                fs::read(place.file("pixels")).unwrap() == bytes,
-                "moment {moment}"
-            );
+            let after = fs::read(place.file("pixels")).unwrap();
+            assert!(after == bytes, "moment {moment}");
         }
     }
-    assert!(
-        n_killed >= 20,
-        "{n_killed} of 50 were still at work when they were killed"
-    );
 }
 
 #[test]
 fn two_processes_at_once_build_it_once() {
     let place = Place::new(200);
-    let mut children = [start_child(&place), start_child(&place)];
+    let mut children = [0, 1].map(|_| child_of(&place).spawn().unwrap());
     for child in &mut children {
         assert!(child.wait().unwrap().success());
     }
