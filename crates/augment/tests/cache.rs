@@ -282,6 +282,38 @@ fn a_damaged_picture_is_mended_while_the_cache_is_in_use() {
 }
 
 #[test]
+fn what_was_cut_off_between_two_runs_is_decoded_as_the_cache_opens() {
+    let place = Place::new(N_IMAGES);
+    let expected = shown(&place.open());
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(place.file("pixels"))
+        .unwrap();
+    // The header and a few pictures stay.
+    file.set_len(4700).unwrap();
+    let again = place.open();
+    assert!((1..N_IMAGES).contains(&again.n_decoded()));
+    assert!(shown(&again) == expected);
+    assert_eq!(again.n_mended(), 0);
+}
+
+#[test]
+fn a_damaged_picture_that_cannot_be_put_back_is_right_all_the_same() {
+    let place = Place::new(5);
+    let cache = place.open();
+    let expected = shown(&cache);
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(place.file("pixels"))
+        .unwrap();
+    file.set_len(4100).unwrap();
+    fs::remove_dir_all(place.kept()).unwrap();
+    fs::write(place.kept(), b"a file where the folder was").unwrap();
+    assert!(shown(&cache) == expected);
+    assert_eq!(cache.n_mended(), 5);
+}
+
+#[test]
 fn an_index_that_is_not_its_own_begins_anew() {
     let place = Place::new(5);
     place.open();

@@ -127,18 +127,21 @@ impl Store {
             });
         }
         let pixels = prepare(&bytes, name, &self.spec)?.pixels;
-        // Where another process began anew, the place may be another picture's by now.
-        let files = self.place.open(&|_| {})?;
-        let is_still = files
-            .index
-            .entries
-            .get(name)
-            .is_some_and(|now| now.offset == entry.offset && now.checksum == entry.checksum);
-        if is_still {
-            files.write_data(pixels.data(), entry.offset)?;
-        }
+        // Nothing is lost where it cannot be put back: it is decoded again the next time.
+        drop(self.put_back(name, entry, &pixels));
         self.n_mended.fetch_add(1, Ordering::Relaxed);
         Ok(pixels)
+    }
+
+    fn put_back(&self, name: &str, entry: &Entry, pixels: &Pixels) -> Result<(), ImageFault> {
+        let files = self.place.open(&|_| {})?;
+        // Where another process began anew, the place may be another picture's by now.
+        let now = files.index.entries.get(name);
+        let is_still = |now: &Entry| now.offset == entry.offset && now.checksum == entry.checksum;
+        if now.is_some_and(is_still) {
+            files.write_data(pixels.data(), entry.offset)?;
+        }
+        Ok(())
     }
 }
 
