@@ -314,22 +314,26 @@ fn a_damaged_picture_that_cannot_be_put_back_is_right_all_the_same() {
 }
 
 #[test]
-fn an_index_that_is_not_its_own_begins_anew() {
+fn files_with_the_header_of_another_cache_begin_anew() {
     let place = Place::new(5);
-    place.open();
-    let mut index = fs::read(place.file("index")).unwrap();
-    index[20] ^= 1;
-    fs::write(place.file("index"), index).unwrap();
     let folder = ImageFolder::open(place.images()).unwrap();
-    let told = Mutex::new(Vec::new());
     let keep = Keep::Folder(place.kept());
-    let cache = PixelCache::open(&folder, &place.names, &spec(), &keep, &|event| {
-        if let CacheEvent::Restarts(path) = event {
-            told.lock().unwrap().push(path.to_owned());
-        }
-    });
-    assert_eq!(cache.unwrap().n_decoded(), 5);
-    assert_eq!(told.into_inner().unwrap(), [place.file("index")]);
+    for extension in ["index", "pixels"] {
+        let expected = shown(&place.open());
+        let mut file = fs::read(place.file(extension)).unwrap();
+        file[20] ^= 1;
+        fs::write(place.file(extension), file).unwrap();
+        let told = Mutex::new(Vec::new());
+        let cache = PixelCache::open(&folder, &place.names, &spec(), &keep, &|event| {
+            if let CacheEvent::Restarts(path) = event {
+                told.lock().unwrap().push(path.to_owned());
+            }
+        });
+        let cache = cache.unwrap();
+        assert_eq!(cache.n_decoded(), 5, "{extension}");
+        assert_eq!(told.into_inner().unwrap(), [place.file("index")]);
+        assert!(shown(&cache) == expected);
+    }
 }
 
 #[test]
