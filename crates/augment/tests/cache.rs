@@ -487,6 +487,33 @@ fn a_build_killed_at_fifty_moments_ends_with_the_bytes_of_one_that_was_not() {
 }
 
 #[test]
+fn whoever_comes_second_says_that_it_waits_and_waits() {
+    let place = Place::new(5);
+    place.open();
+    let lock = fs::File::open(place.file("lock")).unwrap();
+    lock.file().lock().unwrap();
+    let folder = ImageFolder::open(place.images()).unwrap();
+    let keep = Keep::Folder(place.kept());
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| {
+            let sender = Mutex::new(sender);
+            PixelCache::open(&folder, &place.names, &spec(), &keep, &|event| {
+                if let CacheEvent::Waits(path) = event {
+                    let sender = sender.lock().unwrap();
+                    sender.send(path.to_owned()).unwrap();
+                }
+            })
+        });
+        assert_eq!(receiver.recv().unwrap(), place.file("lock"));
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!second.is_finished());
+        lock.file().unlock().unwrap();
+        assert_eq!(second.join().unwrap().unwrap().len(), 5);
+    });
+}
+
+#[test]
 fn two_processes_at_once_build_it_once() {
     let place = Place::new(200);
     let mut children = [0, 1].map(|_| child_of(&place).spawn().unwrap());
