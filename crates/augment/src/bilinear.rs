@@ -6,7 +6,7 @@
 use crate::draw::AffineDraw;
 use crate::matrix::{self, Matrix, composed};
 use crate::pixels::Picture;
-use crate::warp::shown;
+use crate::warp::{OUTSIDE, shown};
 
 /// The matrix from output places to input places, pixel centres at one half.
 pub(crate) fn matrix_of(draw: &AffineDraw, width: usize, height: usize) -> Matrix {
@@ -36,9 +36,6 @@ pub(crate) struct Sampler {
     /// Upper left, upper right, lower left, lower right.
     corners: [Vec<u8>; 4],
 }
-
-/// The place of a pixel without neighbours.
-const OUTSIDE: u32 = u32::MAX / 4;
 
 impl Sampler {
     pub(crate) fn new(picture: Picture<'_>, matrix: &Matrix) -> Self {

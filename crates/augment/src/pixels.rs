@@ -132,18 +132,13 @@ impl Pixels {
         if self.channels == Channels::Gray {
             return self;
         }
-        if self
-            .data
-            .chunks_exact(3)
-            .any(|p| p[0] != p[1] || p[1] != p[2])
-        {
-            return self;
-        }
-        let data = self.data.iter().copied().step_by(3).collect();
-        Self {
-            channels: Channels::Gray,
-            data,
-            ..self
+        match equal_channels::<3>(&self.data) {
+            Some(data) => Self {
+                channels: Channels::Gray,
+                data,
+                ..self
+            },
+            None => self,
         }
     }
 
@@ -240,6 +235,21 @@ impl<'a> From<&'a Pixels> for Picture<'a> {
             data: &pixels.data,
         }
     }
+}
+
+/// One channel of pixels whose red, green and blue are equal everywhere.
+pub(crate) fn equal_channels<const N: usize>(samples: &[u8]) -> Option<Vec<u8>> {
+    // Without an early end, so that many pixels are compared at once.
+    let differs = |pixel: &[u8; N]| (pixel[0] ^ pixel[1]) | (pixel[1] ^ pixel[2]);
+    let (pixels, _) = samples.as_chunks::<N>();
+    // Most coloured pictures show it in their first rows.
+    let (first, rest) = pixels.split_at(pixels.len() / 64);
+    for part in [first, rest] {
+        if part.iter().fold(0, |all, pixel| all | differs(pixel)) != 0 {
+            return None;
+        }
+    }
+    Some(pixels.iter().map(|pixel| pixel[0]).collect())
 }
 
 fn check_len(width: u32, height: u32, channels: Channels, found: usize) -> Result<(), SpecFault> {

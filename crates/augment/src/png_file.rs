@@ -9,7 +9,7 @@ use crate::decode::{Decoded, check_size};
 use crate::exif;
 use crate::image_fault::{Format, ImageFault};
 use crate::image_warning::ImageWarning;
-use crate::pixels::{Channels, Pixels};
+use crate::pixels::{Channels, Pixels, equal_channels};
 use crate::preprocess::BitDepthPolicy;
 use crate::sixteen_bits;
 
@@ -176,21 +176,6 @@ fn without_last<const N: usize, const KEPT: usize>(samples: &[u8]) -> Vec<u8> {
         out.copy_from_slice(&pixel[..KEPT]);
     }
     data
-}
-
-/// One channel of pixels whose red, green and blue are equal everywhere.
-fn equal_channels<const N: usize>(samples: &[u8]) -> Option<Vec<u8>> {
-    // Without an early end, so that many pixels are compared at once.
-    let differs = |pixel: &[u8; N]| (pixel[0] ^ pixel[1]) | (pixel[1] ^ pixel[2]);
-    let (pixels, _) = samples.as_chunks::<N>();
-    // Most coloured pictures show it in their first rows.
-    let (first, rest) = pixels.split_at(pixels.len() / 64);
-    for part in [first, rest] {
-        if part.iter().fold(0, |all, pixel| all | differs(pixel)) != 0 {
-            return None;
-        }
-    }
-    Some(pixels.iter().map(|pixel| pixel[0]).collect())
 }
 
 fn looked_up(name: &str, indices: &[u8], palette: &[u8]) -> Result<Vec<u8>, ImageFault> {

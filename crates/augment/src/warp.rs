@@ -23,7 +23,7 @@ pub(crate) struct Warp {
 }
 
 /// The source of an output pixel that lies outside: beyond every picture, and three times it fits.
-const OUTSIDE: u32 = u32::MAX / 4;
+pub(crate) const OUTSIDE: u32 = u32::MAX / 4;
 
 impl Warp {
     pub(crate) fn new(draw: &AffineDraw, width: usize, height: usize) -> Self {

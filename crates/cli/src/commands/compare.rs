@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use cxr_data::{ReadOptions, Uncertain, read_cohort};
+use cxr_data::Uncertain;
 use cxr_metrics::{Comparison, PairedDifference, ScoreScale, compare};
 use serde::Serialize;
 
 use super::Outcome;
 use super::aligned::write_aligned;
-use super::scored_cohort::{patients_of, read_scores, scale_parser, truths_of};
+use super::scored_cohort::{patients_of, read_scores, read_table, scale_parser, truths_of};
 use crate::console::Console;
 use crate::failure::Failure;
 
@@ -50,14 +50,7 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
             "give --predictions A.csv --predictions B.csv",
         ));
     };
-    let options = ReadOptions {
-        uncertain: args.uncertain,
-    };
-    let read = read_cohort(&args.table, &options)?;
-    read.warnings
-        .iter()
-        .for_each(|warning| console.warn(warning));
-    let cohort = read.cohort;
+    let cohort = read_table(&args.table, args.uncertain, console)?;
     let of_a = read_scores(a, args.scores, &cohort, console)?;
     let of_b = read_scores(b, args.scores, &cohort, console)?;
     let comparison = compare(

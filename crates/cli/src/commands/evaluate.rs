@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::ArgGroup;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use cxr_augment::{CacheEvent, ImageFolder, Keep, PixelCache};
-use cxr_data::{Cohort, FindingSet, ReadOptions, Uncertain, read_cohort};
+use cxr_data::{Cohort, FindingSet, Uncertain};
 use cxr_infer::LoadedModel;
 use cxr_metrics::{
     Convention, Evaluation, EvaluationInput, OperatingPoint, ScoreScale, Scores, ThresholdRule,
@@ -25,7 +25,9 @@ use self::remarks::{
 use self::table::Table;
 use super::Outcome;
 use super::cache_words::CacheWords;
-use super::scored_cohort::{image_names, patients_of, read_scores, scale_parser, truths_of};
+use super::scored_cohort::{
+    image_names, patients_of, read_scores, read_table, scale_parser, truths_of,
+};
 use crate::console::Console;
 use crate::failure::{Failure, Fault};
 
@@ -223,16 +225,13 @@ fn read_labels(
     findings: Option<&FindingSet>,
     console: Console,
 ) -> Result<Cohort, Failure> {
-    let read = read_cohort(path, &ReadOptions { uncertain })?;
-    read.warnings
-        .iter()
-        .for_each(|warning| console.warn(warning));
+    let cohort = read_table(path, uncertain, console)?;
     match findings {
         Some(findings) => {
-            warn_of_dropped_findings(&read.cohort, findings, console);
-            Ok(read.cohort.in_finding_order(findings)?)
+            warn_of_dropped_findings(&cohort, findings, console);
+            Ok(cohort.in_finding_order(findings)?)
         }
-        None => Ok(read.cohort),
+        None => Ok(cohort),
     }
 }
 

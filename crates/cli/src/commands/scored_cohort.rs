@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use cxr_data::Cohort;
+use cxr_data::{Cohort, ReadOptions, Uncertain, read_cohort};
 use cxr_infer::Predictions;
 use cxr_metrics::{ScoreScale, Scores, Truths};
 
@@ -15,6 +15,19 @@ pub(super) fn scale_parser() -> impl TypedValueParser<Value = ScoreScale> {
         "logit" => ScoreScale::Logit,
         _ => ScoreScale::Probability,
     })
+}
+
+/// A table of labels; what its reader noticed goes to the console.
+pub(super) fn read_table(
+    path: &Path,
+    uncertain: Uncertain,
+    console: Console,
+) -> Result<Cohort, Failure> {
+    let read = read_cohort(path, &ReadOptions { uncertain })?;
+    read.warnings
+        .iter()
+        .for_each(|warning| console.warn(warning));
+    Ok(read.cohort)
 }
 
 /// The scores of a cohort's radiographs, in its order of radiographs and findings.

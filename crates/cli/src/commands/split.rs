@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use cxr_data::{ReadOptions, SplitReport, Uncertain, read_cohort, split_cohort, write_cohort};
+use cxr_data::{SplitReport, Uncertain, split_cohort, write_cohort};
 use serde::Serialize;
 
 use super::Outcome;
 use super::explore::decimals;
 use super::output_tables::refuse_inputs;
+use super::scored_cohort::read_table;
 use crate::console::Console;
 use crate::failure::Failure;
 
@@ -63,14 +64,8 @@ struct Output {
 
 pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
     refuse_inputs(&args.out, &[&args.table])?;
-    let options = ReadOptions {
-        uncertain: args.uncertain,
-    };
-    let read = read_cohort(&args.table, &options)?;
-    read.warnings
-        .iter()
-        .for_each(|warning| console.warn(warning));
-    let split = split_cohort(&read.cohort, args.ratios.0, args.seed)?;
+    let cohort = read_table(&args.table, args.uncertain, console)?;
+    let split = split_cohort(&cohort, args.ratios.0, args.seed)?;
     split
         .report
         .warnings
