@@ -59,6 +59,14 @@ pub enum MetricFault {
         /// The value.
         value: f64,
     },
+    /// A map of logits that would not keep their order.
+    #[error("a logit map needs a positive slope and finite numbers")]
+    BadLogitMap {
+        /// Its slope.
+        slope: f64,
+        /// Its intercept.
+        intercept: f64,
+    },
     /// A rule for thresholds is not known.
     #[error("unknown threshold rule")]
     UnknownRule {
@@ -94,6 +102,7 @@ impl MetricFault {
             Self::NotFinite { .. } => "E003",
             Self::NotAProbability { .. } => "E004",
             Self::BadThreshold { .. } => "E005",
+            Self::BadLogitMap { .. } => "E009",
             Self::UnknownRule { .. } => "E006",
             Self::BadEpochValue { .. } => "E007",
             Self::EpochOrder { .. } => "E008",
@@ -119,6 +128,9 @@ impl MetricFault {
             | Self::NotAProbability { value, .. }
             | Self::BadThreshold { value, .. }
             | Self::BadEpochValue { value, .. } => Some(format!("{value:?}")),
+            Self::BadLogitMap { slope, intercept } => {
+                Some(format!("slope {slope:?}, intercept {intercept:?}"))
+            }
             Self::UnknownRule { value } => Some(format!("{value:?}")),
             Self::EpochOrder { epoch, .. } => Some(epoch.to_string()),
             Self::NotRectangular { n_values, .. } => Some(n_values.to_string()),
@@ -144,6 +156,10 @@ impl MetricFault {
             Self::BadThreshold { .. } => {
                 Some("a finite logit, or a probability from 0 to 1".to_string())
             }
+            Self::BadLogitMap { .. } => Some(
+                "the weights of positives that a calibration undoes are positive numbers"
+                    .to_string(),
+            ),
             Self::UnknownRule { value } => Some(rule_help(value)),
             Self::BadEpochValue { .. } => Some(
                 "losses and rates are finite; a figure without a value is None, not NaN"

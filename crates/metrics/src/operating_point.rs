@@ -109,7 +109,7 @@ impl OperatingPoint {
     }
 
     /// Chooses on one finding's known cells, whose scores are on that scale.
-    fn choose(cells: &Cells, scores: &Scores, rule: ThresholdRule) -> Self {
+    pub(crate) fn choose(cells: &Cells, scores: &Scores, rule: ThresholdRule) -> Self {
         let ranking = Ranking::new(&cells.scores, &cells.truths);
         let own = ranking.and_then(|ranking| {
             if rule == ThresholdRule::Half {

@@ -79,6 +79,14 @@ pub enum Undefined {
     #[error("no spread between patients")]
     #[serde(rename = "no spread between patients")]
     NoSpread,
+    /// No temperature is cold enough: the loss only falls as it goes to 0.
+    #[error("the classes are separated, so no temperature is the best")]
+    #[serde(rename = "the classes are separated, so no temperature is the best")]
+    PerfectlySeparated,
+    /// A calibration that would turn the order of radiographs round is none.
+    #[error("scores do not rise with the finding")]
+    #[serde(rename = "scores do not rise with the finding")]
+    NotIncreasing,
     /// A score that is no number cannot be ranked.
     #[error("a score is NaN")]
     #[serde(rename = "a score is NaN")]

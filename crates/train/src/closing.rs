@@ -124,6 +124,8 @@ fn report_split(
         truths: &scored.truths,
         patients: &patients,
         operating_points: points,
+        calibrations: &[],
+        attributes: &[],
         split_fingerprint: &scored.cohort.fingerprint(),
         convention: Convention::Strict,
     })?)

@@ -213,6 +213,8 @@ fn measure(subject: &Subject, convention: Convention) -> Result<Evaluation, Fail
         truths: &truths_of(cohort)?,
         patients: &patients,
         operating_points: &subject.operating_points,
+        calibrations: &[],
+        attributes: &[],
         split_fingerprint: &cohort.fingerprint(),
         convention,
     })?)

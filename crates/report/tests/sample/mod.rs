@@ -72,6 +72,8 @@ fn split(n_rows: u64, seed: u64, points: &[OperatingPoint]) -> Split {
         truths: &truths,
         patients: &patients,
         operating_points: points,
+        calibrations: &[],
+        attributes: &[],
         split_fingerprint: "9f2c1e44b07a6d3158ac02e7f4d91b6a",
         convention: Convention::Strict,
     })

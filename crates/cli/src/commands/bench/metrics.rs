@@ -149,6 +149,8 @@ impl Cohort {
             truths: &self.truths,
             patients: &self.patients,
             operating_points: &points,
+            calibrations: &[],
+            attributes: &[],
             split_fingerprint: "",
             convention: Convention::Strict,
         })?;

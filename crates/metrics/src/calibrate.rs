@@ -1,0 +1,477 @@
+//! Mending a calibration: maps from logits to logits that keep the order of radiographs.
+//!
+//! Every map is z ↦ slope · z + intercept with a positive slope, so no AUROC can change. The weight
+//! of positives in the loss is taken back for free ([`LogitMap::unweighting`]); temperature (Guo et
+//! al. 2017) and Platt's map (Platt 1999, with his smoothed targets) are fitted on valid; a shift of
+//! prevalence is corrected by Bayes' rule. Deliberately not here: how good a calibration is
+//! ([`crate::ReliabilityCurve`]).
+//!
+//! ```
+//! use cxr_metrics::{FindingCalibration, CalibrationMethod, LogitMap};
+//! // A loss that weighs positives 4 times moves the optimum by ln 4.
+//! let map = LogitMap::unweighting(4.0)?;
+//! assert!((map.apply(4f64.ln())).abs() < 1e-15);
+//! let logits = [2.0, 0.5, -0.3, -1.0, -2.0, 1.0];
+//! let truths = [true, true, false, true, false, false];
+//! let fitted = FindingCalibration::fit("Edema", &logits, &truths, 4.0)?;
+//! assert_eq!(fitted.in_force, CalibrationMethod::Platt);
+//! # Ok::<(), cxr_metrics::MetricFault>(())
+//! ```
+
+use crate::scores::{logit, sigmoid};
+use crate::summation::{as_f64, sum};
+use crate::{MetricFault, Undefined};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// z ↦ slope · z + intercept, slope positive, both finite.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "WrittenMap", into = "WrittenMap")]
+pub struct LogitMap {
+    slope: f64,
+    intercept: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenMap {
+    slope: f64,
+    intercept: f64,
+}
+
+impl TryFrom<WrittenMap> for LogitMap {
+    type Error = MetricFault;
+
+    fn try_from(written: WrittenMap) -> Result<Self, MetricFault> {
+        Self::new(written.slope, written.intercept)
+    }
+}
+
+impl From<LogitMap> for WrittenMap {
+    fn from(LogitMap { slope, intercept }: LogitMap) -> Self {
+        Self { slope, intercept }
+    }
+}
+
+impl LogitMap {
+    /// Leaves logits as they are.
+    pub const IDENTITY: Self = Self {
+        slope: 1.0,
+        intercept: 0.0,
+    };
+
+    /// A map by its numbers.
+    ///
+    /// # Errors
+    /// [`MetricFault::BadLogitMap`] for a slope that is not positive, or a number that is not finite.
+    pub fn new(slope: f64, intercept: f64) -> Result<Self, MetricFault> {
+        if slope.is_finite() && slope > 0.0 && intercept.is_finite() {
+            Ok(Self { slope, intercept })
+        } else {
+            Err(MetricFault::BadLogitMap { slope, intercept })
+        }
+    }
+
+    /// z − ln w: what training with a weight w for positives added to the logit is taken back.
+    ///
+    /// # Errors
+    /// [`MetricFault::BadLogitMap`] for a weight that is not positive and finite.
+    pub fn unweighting(pos_weight: f64) -> Result<Self, MetricFault> {
+        Self::new(1.0, -pos_weight.ln())
+    }
+
+    /// The factor.
+    pub fn slope(&self) -> f64 {
+        self.slope
+    }
+
+    /// What is added.
+    pub fn intercept(&self) -> f64 {
+        self.intercept
+    }
+
+    /// The logit that stands for `z`.
+    pub fn apply(&self, z: f64) -> f64 {
+        self.slope.mul_add(z, self.intercept)
+    }
+
+    /// This map, then a shift of the logit by the odds of another prevalence (Saerens et al. 2002):
+    /// right where the two cohorts differ in how often the finding is there and in nothing else.
+    ///
+    /// # Errors
+    /// [`Undefined::NoPositive`], [`Undefined::NoNegative`] for a prevalence of 0 or 1.
+    pub fn shifted_prior(&self, from: f64, to: f64) -> Result<Self, Undefined> {
+        for prevalence in [from, to] {
+            if prevalence <= 0.0 {
+                return Err(Undefined::NoPositive);
+            }
+            if prevalence >= 1.0 {
+                return Err(Undefined::NoNegative);
+            }
+        }
+        let intercept = self.intercept + logit(to) - logit(from);
+        Self::new(self.slope, intercept).map_err(|_| Undefined::NanScore)
+    }
+
+    /// `base`, then the division by the temperature that gives these radiographs the least log loss.
+    ///
+    /// # Errors
+    /// One class only; [`Undefined::PerfectlySeparated`] where any colder is better still;
+    /// [`Undefined::NotIncreasing`] where the best slope is not positive.
+    pub fn fit_temperature(base: Self, logits: &[f64], truths: &[bool]) -> Result<Self, Undefined> {
+        both_classes(logits, truths)?;
+        let moved: Vec<f64> = logits.iter().map(|&z| base.apply(z)).collect();
+        // The loss is convex in the slope: its derivative Σ z (σ(a z) − y) crosses 0 once.
+        let derivative = |slope: f64| {
+            sum(moved
+                .iter()
+                .zip(truths)
+                .map(|(&z, &truth)| z * (sigmoid(slope * z) - target(truth))))
+        };
+        if derivative(0.0) >= 0.0 {
+            return Err(Undefined::NotIncreasing);
+        }
+        let is_right = |(&z, &truth): (&f64, &bool)| if truth { z >= 0.0 } else { z <= 0.0 };
+        if moved.iter().zip(truths).all(is_right) {
+            return Err(Undefined::PerfectlySeparated);
+        }
+        let (mut low, mut high) = (0.0, 1.0);
+        while derivative(high) < 0.0 {
+            (low, high) = (high, 2.0 * high);
+        }
+        while high - low > f64::EPSILON * high {
+            let middle = 0.5 * (low + high);
+            if middle <= low || middle >= high {
+                break;
+            }
+            if derivative(middle) < 0.0 {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        Self::new(high * base.slope, high * base.intercept).map_err(|_| Undefined::NotIncreasing)
+    }
+
+    /// Platt's map: the logistic regression on the logit, with targets (m + 1)/(m + 2) and
+    /// 1/(n + 2) in place of 1 and 0, so that it exists even where the classes are separated.
+    ///
+    /// Equals scikit-learn's `_sigmoid_calibration`.
+    ///
+    /// # Errors
+    /// One class only; [`Undefined::NotIncreasing`] where the best slope is not positive.
+    pub fn fit_platt(logits: &[f64], truths: &[bool]) -> Result<Self, Undefined> {
+        let (m, n) = both_classes(logits, truths)?;
+        let targets = [
+            1.0 / (as_f64(n) + 2.0),
+            (as_f64(m) + 1.0) / (as_f64(m) + 2.0),
+        ];
+        let (centre, spread) = centre_and_spread(logits);
+        if spread <= 0.0 {
+            return Err(Undefined::NotIncreasing);
+        }
+        let scaled: Vec<(f64, f64)> = logits
+            .iter()
+            .zip(truths)
+            .map(|(&z, &truth)| ((z - centre) / spread, targets[usize::from(truth)]))
+            .collect();
+        let (slope, intercept) = logistic_regression(&scaled);
+        let (slope, intercept) = (slope / spread, intercept - slope * centre / spread);
+        Self::new(slope, intercept).map_err(|_| Undefined::NotIncreasing)
+    }
+}
+
+/// Newton's method with halved steps on Σ softplus(v) − t v, v = slope x + intercept. The loss is
+/// strictly convex for targets inside (0, 1) and an x that varies.
+fn logistic_regression(points: &[(f64, f64)]) -> (f64, f64) {
+    let loss = |a: f64, b: f64| {
+        sum(points.iter().map(|&(x, t)| {
+            let v = a * x + b;
+            v.max(0.0) + (-v.abs()).exp().ln_1p() - t * v
+        }))
+    };
+    let (mut a, mut b) = (0.0, 0.0);
+    let mut current = loss(a, b);
+    for _ in 0..200 {
+        let (mut ga, mut gb, mut haa, mut hab, mut hbb) = (0.0, 0.0, 0.0, 0.0, 0.0);
+        for &(x, t) in points {
+            let p = sigmoid(a * x + b);
+            let (residual, weight) = (p - t, p * (1.0 - p));
+            ga += residual * x;
+            gb += residual;
+            haa += weight * x * x;
+            hab += weight * x;
+            hbb += weight;
+        }
+        // Far out every weight is 0 and there is no curvature left: a little of it keeps the step.
+        let (haa, hbb) = (haa + 1e-12, hbb + 1e-12);
+        let determinant = haa * hbb - hab * hab;
+        let step = (
+            (hbb * ga - hab * gb) / determinant,
+            (haa * gb - hab * ga) / determinant,
+        );
+        let mut share = 1.0;
+        let moved = loop {
+            let next = (a - share * step.0, b - share * step.1);
+            let there = loss(next.0, next.1);
+            if there <= current {
+                break Some((next, there));
+            }
+            share *= 0.5;
+            if share < 1e-10 {
+                break None;
+            }
+        };
+        let Some((next, there)) = moved else { break };
+        let is_still = (next.0 - a).abs() + (next.1 - b).abs() < 1e-14 * (1.0 + a.abs() + b.abs());
+        ((a, b), current) = (next, there);
+        if is_still {
+            break;
+        }
+    }
+    (a, b)
+}
+
+fn centre_and_spread(values: &[f64]) -> (f64, f64) {
+    let n = as_f64(values.len());
+    let centre = sum(values.iter().map(|value| value / n));
+    let variance = sum(values.iter().map(|value| (value - centre).powi(2) / n));
+    (centre, variance.sqrt())
+}
+
+fn target(truth: bool) -> f64 {
+    f64::from(u8::from(truth))
+}
+
+fn both_classes(logits: &[f64], truths: &[bool]) -> Result<(usize, usize), Undefined> {
+    if logits.len() != truths.len() {
+        return Err(Undefined::UnequalLengths);
+    }
+    if logits.iter().any(|z| !z.is_finite()) {
+        return Err(Undefined::NanScore);
+    }
+    let m = truths.iter().filter(|&&truth| truth).count();
+    match (m, truths.len() - m) {
+        (0, 0) => Err(Undefined::NoKnownLabel),
+        (0, _) => Err(Undefined::NoPositive),
+        (_, 0) => Err(Undefined::NoNegative),
+        counts => Ok(counts),
+    }
+}
+
+/// A way from logits to calibrated ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CalibrationMethod {
+    /// Nothing is done.
+    AsTrained,
+    /// ln w is taken off.
+    Unweighted,
+    /// Then divided by a temperature.
+    Temperature,
+    /// Slope and intercept, fitted.
+    Platt,
+    /// The map in force, shifted to the prevalence of the radiographs under evaluation.
+    PriorShift,
+}
+
+impl fmt::Display for CalibrationMethod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AsTrained => "as-trained",
+            Self::Unweighted => "unweighted",
+            Self::Temperature => "temperature",
+            Self::Platt => "platt",
+            Self::PriorShift => "prior-shift",
+        })
+    }
+}
+
+/// One finding's maps, fitted on valid; a checkpoint keeps them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FindingCalibration {
+    /// The finding.
+    pub finding: String,
+    /// Share of positives where it was fitted; `None` where no label was known.
+    pub prevalence: Option<f64>,
+    /// The maps that exist.
+    pub maps: BTreeMap<CalibrationMethod, LogitMap>,
+    /// Why a map does not.
+    pub undefined: BTreeMap<CalibrationMethod, Undefined>,
+    /// The map that calibrated probabilities come from: Platt's, or the un-weighting where there is
+    /// none.
+    pub in_force: CalibrationMethod,
+}
+
+impl FindingCalibration {
+    /// Fits every map on a finding's known cells of valid. `pos_weight` is the weight of positives in
+    /// the loss, 1 for none.
+    ///
+    /// # Errors
+    /// [`MetricFault::BadLogitMap`] for a weight that is not positive.
+    pub fn fit(
+        finding: &str,
+        logits: &[f64],
+        truths: &[bool],
+        pos_weight: f64,
+    ) -> Result<Self, MetricFault> {
+        let unweighted = LogitMap::unweighting(pos_weight)?;
+        let fitted = [
+            (CalibrationMethod::Unweighted, Ok(unweighted)),
+            (
+                CalibrationMethod::Temperature,
+                LogitMap::fit_temperature(unweighted, logits, truths),
+            ),
+            (
+                CalibrationMethod::Platt,
+                LogitMap::fit_platt(logits, truths),
+            ),
+        ];
+        let (mut maps, mut undefined) = (BTreeMap::new(), BTreeMap::new());
+        for (method, map) in fitted {
+            match map {
+                Ok(map) => drop(maps.insert(method, map)),
+                Err(reason) => drop(undefined.insert(method, reason)),
+            }
+        }
+        let positives = truths.iter().filter(|&&truth| truth).count();
+        Ok(Self {
+            finding: finding.to_owned(),
+            prevalence: (!truths.is_empty()).then(|| as_f64(positives) / as_f64(truths.len())),
+            in_force: if maps.contains_key(&CalibrationMethod::Platt) {
+                CalibrationMethod::Platt
+            } else {
+                CalibrationMethod::Unweighted
+            },
+            maps,
+            undefined,
+        })
+    }
+
+    /// The map in force; the identity where a file names one that it does not hold.
+    pub fn map(&self) -> LogitMap {
+        self.maps
+            .get(&self.in_force)
+            .copied()
+            .unwrap_or(LogitMap::IDENTITY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Σ over radiographs of the loss' gradient, for a map that should be at its minimum.
+    fn gradient(map: LogitMap, logits: &[f64], targets: &[f64]) -> (f64, f64) {
+        let residual = |(&z, &t): (&f64, &f64)| (z, sigmoid(map.apply(z)) - t);
+        let pairs: Vec<(f64, f64)> = logits.iter().zip(targets).map(residual).collect();
+        (
+            pairs.iter().map(|(z, r)| z * r).sum(),
+            pairs.iter().map(|(_, r)| r).sum(),
+        )
+    }
+
+    const LOGITS: [f64; 8] = [3.0, 1.5, 0.2, -0.1, -0.8, -2.0, -3.0, 1.0];
+    const TRUTHS: [bool; 8] = [true, true, false, true, false, false, false, true];
+
+    #[test]
+    fn taking_ln_w_off_gives_the_true_probability_back() {
+        // The minimum of π w softplus(−z) + (1 − π) softplus(z) is σ(z) = w π / (w π + 1 − π).
+        for (prevalence, weight) in [(0.1_f64, 9.0_f64), (0.5, 3.0), (0.002, 22.3)] {
+            let learned = logit(weight * prevalence / (weight * prevalence + 1.0 - prevalence));
+            let map = LogitMap::unweighting(weight).unwrap();
+            assert!((sigmoid(map.apply(learned)) - prevalence).abs() < 1e-15);
+        }
+        assert!(LogitMap::unweighting(0.0).is_err());
+        assert!(LogitMap::unweighting(f64::NAN).is_err());
+    }
+
+    #[test]
+    fn platts_map_is_where_the_gradient_of_his_loss_vanishes() {
+        let map = LogitMap::fit_platt(&LOGITS, &TRUTHS).unwrap();
+        let targets = TRUTHS.map(|truth| if truth { 5.0 / 6.0 } else { 1.0 / 6.0 });
+        let (a, b) = gradient(map, &LOGITS, &targets);
+        assert!(a.abs() < 1e-10 && b.abs() < 1e-10, "{a} {b}");
+        // A logit far from 0 and of another unit gives the same probabilities.
+        let other = LOGITS.map(|z| 1000.0 * z + 5e4);
+        let moved = LogitMap::fit_platt(&other, &TRUTHS).unwrap();
+        for (z, other) in LOGITS.iter().zip(other) {
+            assert!((map.apply(*z) - moved.apply(other)).abs() < 1e-8);
+        }
+    }
+
+    #[test]
+    fn platt_is_finite_where_the_classes_are_separated_and_temperature_is_none() {
+        let (logits, truths) = ([2.0, 1.0, -1.0, -3.0], [true, true, false, false]);
+        assert!(LogitMap::fit_platt(&logits, &truths).unwrap().slope() < 10.0);
+        assert_eq!(
+            LogitMap::fit_temperature(LogitMap::IDENTITY, &logits, &truths),
+            Err(Undefined::PerfectlySeparated)
+        );
+    }
+
+    #[test]
+    fn temperature_is_where_its_derivative_vanishes() {
+        let map = LogitMap::fit_temperature(LogitMap::IDENTITY, &LOGITS, &TRUTHS).unwrap();
+        let targets = TRUTHS.map(target);
+        assert!(gradient(map, &LOGITS, &targets).0.abs() < 1e-10);
+        assert!(map.intercept().abs() < f64::EPSILON);
+        let base = LogitMap::unweighting(4.0).unwrap();
+        let map = LogitMap::fit_temperature(base, &LOGITS, &TRUTHS).unwrap();
+        assert!((map.intercept() / map.slope() + 4f64.ln()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn scores_that_rank_the_wrong_way_round_get_no_slope() {
+        let backwards = LOGITS.map(|z| -z);
+        assert_eq!(
+            LogitMap::fit_platt(&backwards, &TRUTHS),
+            Err(Undefined::NotIncreasing)
+        );
+        assert_eq!(
+            LogitMap::fit_temperature(LogitMap::IDENTITY, &backwards, &TRUTHS),
+            Err(Undefined::NotIncreasing)
+        );
+        assert_eq!(
+            LogitMap::fit_platt(&[1.0; 8], &TRUTHS),
+            Err(Undefined::NotIncreasing)
+        );
+        let fitted = FindingCalibration::fit("Mass", &backwards, &TRUTHS, 4.0).unwrap();
+        assert_eq!(fitted.in_force, CalibrationMethod::Unweighted);
+        assert_eq!(fitted.map(), LogitMap::unweighting(4.0).unwrap());
+        assert_eq!(
+            fitted.undefined[&CalibrationMethod::Platt],
+            Undefined::NotIncreasing
+        );
+    }
+
+    #[test]
+    fn a_shift_of_prevalence_multiplies_the_odds() {
+        let map = LogitMap::IDENTITY.shifted_prior(0.1, 0.5).unwrap();
+        assert!((map.apply(logit(0.1))).abs() < 1e-15);
+        assert_eq!(
+            LogitMap::IDENTITY.shifted_prior(0.0, 0.5),
+            Err(Undefined::NoPositive)
+        );
+        assert_eq!(
+            LogitMap::IDENTITY.shifted_prior(0.5, 1.0),
+            Err(Undefined::NoNegative)
+        );
+    }
+
+    #[test]
+    fn one_class_gets_the_free_map_and_reasons() {
+        let fitted = FindingCalibration::fit("Hernia", &[0.1, 0.2], &[false, false], 1.0).unwrap();
+        assert_eq!(fitted.map(), LogitMap::IDENTITY);
+        assert_eq!(fitted.prevalence, Some(0.0));
+        assert_eq!(fitted.undefined.len(), 2);
+        let text = serde_json::to_string(&fitted).unwrap();
+        assert_eq!(
+            serde_json::from_str::<FindingCalibration>(&text).unwrap(),
+            fitted
+        );
+        assert!(text.contains("\"unweighted\":{\"slope\":1.0,\"intercept\":-0.0}"));
+        let harmed = text.replace("\"slope\":1.0", "\"slope\":-1.0");
+        assert!(serde_json::from_str::<FindingCalibration>(&harmed).is_err());
+    }
+}
