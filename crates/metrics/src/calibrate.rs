@@ -20,7 +20,7 @@
 
 use crate::scores::{logit, sigmoid};
 use crate::summation::{as_f64, sum};
-use crate::{MetricFault, Undefined};
+use crate::{Cells, MetricFault, Scores, Truths, Undefined};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -93,6 +93,11 @@ impl LogitMap {
     /// The logit that stands for `z`.
     pub fn apply(&self, z: f64) -> f64 {
         self.slope.mul_add(z, self.intercept)
+    }
+
+    /// The probability that stands for the logit `z`.
+    pub fn probability(&self, z: f64) -> f64 {
+        sigmoid(self.apply(z))
     }
 
     /// This map, then a shift of the logit by the odds of another prevalence (Saerens et al. 2002):
@@ -355,6 +360,43 @@ impl FindingCalibration {
             .copied()
             .unwrap_or(LogitMap::IDENTITY)
     }
+}
+
+/// One calibration a finding, fitted on these radiographs (those of valid). `pos_weights` are the
+/// weights of positives in the loss, one a finding.
+///
+/// # Errors
+/// Sizes that do not agree, or a weight that is not positive.
+pub fn fit_calibrations(
+    findings: &[String],
+    scores: &Scores,
+    truths: &Truths,
+    pos_weights: &[f64],
+) -> Result<Vec<FindingCalibration>, MetricFault> {
+    let n_findings = scores.n_findings();
+    for (what, found) in [
+        ("names of findings", findings.len()),
+        ("weights of positives", pos_weights.len()),
+    ] {
+        if found != n_findings {
+            return Err(MetricFault::SizeMismatch {
+                what,
+                expected: n_findings,
+                found,
+            });
+        }
+    }
+    let fit = |finding: usize| {
+        let cells = Cells::of(scores, truths, finding)?;
+        let logits = Scores::as_logits(scores.scale(), &cells.scores);
+        FindingCalibration::fit(
+            &findings[finding],
+            &logits,
+            &cells.truths,
+            pos_weights[finding],
+        )
+    };
+    (0..n_findings).map(fit).collect()
 }
 
 #[cfg(test)]

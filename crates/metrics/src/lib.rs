@@ -50,7 +50,7 @@ mod truths;
 mod undefined;
 
 pub use accuracy::{RowAccuracy, label_accuracy, subset_accuracy};
-pub use calibrate::{CalibrationMethod, FindingCalibration, LogitMap};
+pub use calibrate::{CalibrationMethod, FindingCalibration, LogitMap, fit_calibrations};
 pub use calibration::{
     Binning, BrierDecomposition, DEFAULT_BINS, ReliabilityBin, ReliabilityCurve, brier,
     log_loss_of_logits, log_loss_of_probabilities,

@@ -19,6 +19,7 @@
 //! # Ok::<(), cxr_train::ConfigFaults>(())
 //! ```
 
+mod attributes;
 mod backprop;
 mod bench;
 mod closing;
@@ -39,6 +40,7 @@ mod train_error;
 mod truths;
 mod watch;
 
+pub use attributes::attributes_of;
 pub use backprop::{Backprop, Front, loss_of_batch};
 pub use bench::{BenchPictures, StepBench, StepTimes};
 pub use cohorts::{ReadSplits, Tables, read_splits};

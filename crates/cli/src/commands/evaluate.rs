@@ -2,6 +2,7 @@
 //!
 //! Each source of scores has a function that makes the `Subject` that `run` measures.
 
+mod gate;
 mod remarks;
 mod table;
 
@@ -13,11 +14,13 @@ use cxr_augment::{CacheEvent, ImageFolder, Keep, PixelCache};
 use cxr_data::{Cohort, FindingSet, Uncertain};
 use cxr_infer::LoadedModel;
 use cxr_metrics::{
-    Convention, Evaluation, EvaluationInput, OperatingPoint, ScoreScale, Scores, ThresholdRule,
-    choose_operating_points, evaluate,
+    Convention, Evaluation, EvaluationInput, FindingCalibration, OperatingPoint, ScoreScale,
+    Scores, ThresholdRule, choose_operating_points, evaluate, fit_calibrations,
 };
+use cxr_train::attributes_of;
 use serde::Serialize;
 
+use self::gate::Gate;
 use self::remarks::{
     warn_of_conventions, warn_of_dropped_findings, warn_of_fall_backs, warn_of_shared_patients,
     warn_of_training_data,
@@ -64,6 +67,8 @@ pub(crate) struct Args {
     /// What −1 and empty labels mean: refuse, zeros, ones or ignore.
     #[arg(long, value_name = "POLICY", default_value = "refuse")]
     uncertain: Uncertain,
+    #[command(flatten)]
+    gate: Gate,
     /// 0 or no mean in place of undefined figures, as scikit-learn has it, with a warning.
     #[arg(long)]
     sklearn_compat: bool,
@@ -94,7 +99,13 @@ enum ThresholdsFrom {
 struct Subject {
     cohort: Cohort,
     scores: Scores,
+    chosen: Chosen,
+}
+
+/// What was chosen elsewhere, or should have been.
+struct Chosen {
     operating_points: Vec<OperatingPoint>,
+    calibrations: Vec<FindingCalibration>,
     thresholds_from: ThresholdsFrom,
 }
 
@@ -127,7 +138,7 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
         warn_of_conventions(&evaluation, console);
     }
     if console.wants_json() {
-        let thresholds_from = subject.thresholds_from;
+        let thresholds_from = subject.chosen.thresholds_from;
         console.json(&Printed {
             evaluation: &evaluation,
             thresholds_from,
@@ -138,20 +149,18 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
             name: subject.cohort.name(),
         });
     }
-    Ok(Outcome::Done)
+    Ok(args.gate.judge(&evaluation, console))
 }
 
 fn from_predictions(args: &Args, path: &Path, console: Console) -> Result<Subject, Failure> {
     let cohort = read_labels(&args.table, args.uncertain, None, console)?;
     let scores = read_scores(path, args.scores, &cohort, console)?;
     let rule = args.thresholds.unwrap_or(ThresholdRule::Half);
-    let (operating_points, thresholds_from) =
-        choose_thresholds(args, rule, &cohort, &scores, console)?;
+    let chosen = choose(args, rule, &cohort, &scores, console)?;
     Ok(Subject {
         cohort,
         scores,
-        operating_points,
-        thresholds_from,
+        chosen,
     })
 }
 
@@ -167,16 +176,22 @@ fn from_checkpoint(
     warn_of_training_data(&model, &cohort, console);
     let folder = ImageFolder::open(images)?;
     let scores = run_over(&model, &cohort, (&folder, &args.cache.keep()), console)?;
-    let (operating_points, thresholds_from) = match args.thresholds {
-        Some(rule) => choose_thresholds(args, rule, &cohort, &scores, console)?,
+    let mut chosen = match args.thresholds {
+        Some(rule) => choose(args, rule, &cohort, &scores, console)?,
         None if args.thresholds_from.is_some() => return Err(no_rule()),
-        None => (model.operating_points()?, ThresholdsFrom::Checkpoint),
+        None => Chosen {
+            operating_points: model.operating_points()?,
+            calibrations: Vec::new(),
+            thresholds_from: ThresholdsFrom::Checkpoint,
+        },
     };
+    if chosen.calibrations.is_empty() {
+        chosen.calibrations = model.calibrations()?;
+    }
     Ok(Subject {
         cohort,
         scores,
-        operating_points,
-        thresholds_from,
+        chosen,
     })
 }
 
@@ -212,9 +227,9 @@ fn measure(subject: &Subject, convention: Convention) -> Result<Evaluation, Fail
         scores: &subject.scores,
         truths: &truths_of(cohort)?,
         patients: &patients,
-        operating_points: &subject.operating_points,
-        calibrations: &[],
-        attributes: &[],
+        operating_points: &subject.chosen.operating_points,
+        calibrations: &subject.chosen.calibrations,
+        attributes: &attributes_of(cohort),
         split_fingerprint: &cohort.fingerprint(),
         convention,
     })?)
@@ -237,36 +252,49 @@ fn read_labels(
     }
 }
 
-fn choose_thresholds(
+/// Operating points and calibrations: from valid where it is given.
+fn choose(
     args: &Args,
     rule: ThresholdRule,
     cohort: &Cohort,
     scores: &Scores,
     console: Console,
-) -> Result<(Vec<OperatingPoint>, ThresholdsFrom), Failure> {
+) -> Result<Chosen, Failure> {
     match (&args.thresholds_from, &args.thresholds_table) {
         (Some(_), Some(_)) if rule == ThresholdRule::Half => Err(no_rule()),
         (Some(predictions), Some(table)) => {
             let valid = read_labels(table, args.uncertain, Some(cohort.findings()), console)?;
             warn_of_shared_patients(&valid, cohort, console);
             let of_valid = read_scores(predictions, args.scores, &valid, console)?;
-            let points = choose_operating_points(&of_valid, &truths_of(&valid)?, rule)?;
-            warn_of_fall_backs(&points, &valid, console);
-            Ok((points, ThresholdsFrom::Valid))
+            let truths = truths_of(&valid)?;
+            let operating_points = choose_operating_points(&of_valid, &truths, rule)?;
+            warn_of_fall_backs(&operating_points, &valid, console);
+            let names = valid.findings().to_strings();
+            let unknown_weights = vec![1.0; names.len()];
+            Ok(Chosen {
+                operating_points,
+                calibrations: fit_calibrations(&names, &of_valid, &truths, &unknown_weights)?,
+                thresholds_from: ThresholdsFrom::Valid,
+            })
         }
-        _ if rule == ThresholdRule::Half => Ok((
-            vec![OperatingPoint::half(); cohort.findings().len()],
-            ThresholdsFrom::Fixed,
-        )),
+        _ if rule == ThresholdRule::Half => Ok(Chosen {
+            operating_points: vec![OperatingPoint::half(); cohort.findings().len()],
+            calibrations: Vec::new(),
+            thresholds_from: ThresholdsFrom::Fixed,
+        }),
         _ => {
             console.warn(
                 "thresholds are chosen on the radiographs under evaluation, so precision, recall, \
                  specificity, F1 and accuracy are too good; give --thresholds-from and \
                  --thresholds-table",
             );
-            let points = choose_operating_points(scores, &truths_of(cohort)?, rule)?;
-            warn_of_fall_backs(&points, cohort, console);
-            Ok((points, ThresholdsFrom::InSample))
+            let operating_points = choose_operating_points(scores, &truths_of(cohort)?, rule)?;
+            warn_of_fall_backs(&operating_points, cohort, console);
+            Ok(Chosen {
+                operating_points,
+                calibrations: Vec::new(),
+                thresholds_from: ThresholdsFrom::InSample,
+            })
         }
     }
 }

@@ -5,11 +5,11 @@ use crate::calibration::{
     log_loss_of_probabilities,
 };
 use crate::evaluation::keep;
-use crate::scores::{logit, sigmoid};
+use crate::scores::sigmoid;
 use crate::summation::{as_f64, mean};
 use crate::{
     CalibratedFigures, CalibrationMethod, Cells, FindingBaselines, FindingCalibration, LogitMap,
-    Reasons, ScoreScale, Undefined,
+    Reasons, ScoreScale, Scores, Undefined,
 };
 
 /// What a model said of one finding's radiographs.
@@ -74,7 +74,7 @@ impl<'a> Said<'a> {
     /// The figures after every map, those of the model as it was trained first.
     pub(super) fn mended(&self, fitted: &FindingCalibration) -> Vec<CalibratedFigures> {
         use CalibrationMethod::{AsTrained, Platt, PriorShift, Temperature, Unweighted};
-        let logits = self.logits();
+        let logits = Scores::as_logits(self.scale, self.scores);
         let shifted = match (fitted.prevalence, self.prevalence) {
             (Some(from), Some(to)) => fitted.map().shifted_prior(from, to),
             _ => Err(Undefined::NoKnownLabel),
@@ -123,18 +123,6 @@ impl<'a> Said<'a> {
             ece_equal_mass: figure(|f| f.ece_equal_mass),
             ece_by_chance: figure(|f| f.ece_by_chance),
             undefined,
-        }
-    }
-
-    /// Logits; those of the probabilities 0 and 1 as far out as f64 goes.
-    fn logits(&self) -> Vec<f64> {
-        match self.scale {
-            ScoreScale::Logit => self.scores.to_vec(),
-            ScoreScale::Probability => self
-                .scores
-                .iter()
-                .map(|p| logit(p.clamp(f64::MIN_POSITIVE, 1.0 - f64::EPSILON / 2.0)))
-                .collect(),
         }
     }
 }
