@@ -20,7 +20,7 @@ from sklearn.metrics import accuracy_score, average_precision_score, f1_score, r
 def main() -> None:
     predictions, labels = Path(sys.argv[1]), Path(sys.argv[2])
     cxr = sys.argv[3] if len(sys.argv) > 3 else "target/release/cxr"
-    scores = pd.read_csv(predictions, float_precision="round_trip")
+    scores = pd.read_csv(predictions)
     scores = scores.rename(columns=lambda c: c.removeprefix("prob_")).rename(
         columns={"Image Index": "Image"}
     )

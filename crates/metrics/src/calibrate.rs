@@ -14,10 +14,12 @@
 //! let logits = [2.0, 0.5, -0.3, -1.0, -2.0, 1.0];
 //! let truths = [true, true, false, true, false, false];
 //! let fitted = FindingCalibration::fit("Edema", &logits, &truths, 4.0)?;
-//! assert_eq!(fitted.in_force, CalibrationMethod::Platt);
+//! // Six radiographs do not pay for a fit.
+//! assert_eq!(fitted.in_force, CalibrationMethod::Unweighted);
 //! # Ok::<(), cxr_metrics::MetricFault>(())
 //! ```
 
+use crate::calibration::log_loss_of_logits;
 use crate::scores::{logit, sigmoid};
 use crate::summation::{as_f64, sum};
 use crate::{Cells, MetricFault, Scores, Truths, Undefined};
@@ -303,8 +305,8 @@ pub struct FindingCalibration {
     pub maps: BTreeMap<CalibrationMethod, LogitMap>,
     /// Why a map does not.
     pub undefined: BTreeMap<CalibrationMethod, Undefined>,
-    /// The map that calibrated probabilities come from: Platt's, or the un-weighting where there is
-    /// none.
+    /// The map that calibrated probabilities come from: the one with the least Akaike criterion where
+    /// it was fitted, so that few positives do not pay for a fit of their noise.
     pub in_force: CalibrationMethod,
 }
 
@@ -343,11 +345,7 @@ impl FindingCalibration {
         Ok(Self {
             finding: finding.to_owned(),
             prevalence: (!truths.is_empty()).then(|| as_f64(positives) / as_f64(truths.len())),
-            in_force: if maps.contains_key(&CalibrationMethod::Platt) {
-                CalibrationMethod::Platt
-            } else {
-                CalibrationMethod::Unweighted
-            },
+            in_force: least_criterion(&maps, logits, truths),
             maps,
             undefined,
         })
@@ -360,6 +358,29 @@ impl FindingCalibration {
             .copied()
             .unwrap_or(LogitMap::IDENTITY)
     }
+}
+
+/// The map with the least 2 · (fitted numbers) + 2 · Σ log loss (Akaike 1974); of equals, the one with
+/// fewer fitted numbers.
+fn least_criterion(
+    maps: &BTreeMap<CalibrationMethod, LogitMap>,
+    logits: &[f64],
+    truths: &[bool],
+) -> CalibrationMethod {
+    let n_fitted = |method: CalibrationMethod| match method {
+        CalibrationMethod::Temperature => 1.0,
+        CalibrationMethod::Platt => 2.0,
+        _ => 0.0,
+    };
+    let criterion = |method: CalibrationMethod, map: &LogitMap| {
+        let moved: Vec<f64> = logits.iter().map(|&z| map.apply(z)).collect();
+        let loss = log_loss_of_logits(&moved, truths).unwrap_or(0.0);
+        2.0 * n_fitted(method) + 2.0 * as_f64(truths.len()) * loss
+    };
+    maps.iter()
+        .map(|(&method, map)| (method, criterion(method, map)))
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .map_or(CalibrationMethod::Unweighted, |(method, _)| method)
 }
 
 /// One calibration a finding, fitted on these radiographs (those of valid). `pos_weights` are the
@@ -485,6 +506,17 @@ mod tests {
             fitted.undefined[&CalibrationMethod::Platt],
             Undefined::NotIncreasing
         );
+    }
+
+    #[test]
+    fn a_fit_is_in_force_only_where_enough_radiographs_pay_for_it() {
+        // Said at half the steepness that is so: 8 radiographs do not show it, 400 do.
+        let few = FindingCalibration::fit("Mass", &LOGITS, &TRUTHS, 1.0).unwrap();
+        assert_eq!(few.in_force, CalibrationMethod::Unweighted);
+        let logits: Vec<f64> = LOGITS.repeat(50).iter().map(|z| 3.0 * z - 4.0).collect();
+        let many = FindingCalibration::fit("Mass", &logits, &TRUTHS.repeat(50), 1.0).unwrap();
+        assert_eq!(many.in_force, CalibrationMethod::Platt);
+        assert_eq!(many.map(), many.maps[&CalibrationMethod::Platt]);
     }
 
     #[test]
