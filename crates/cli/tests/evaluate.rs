@@ -421,3 +421,49 @@ fn patients_that_valid_and_test_share_are_remarked_on() {
     );
     assert!(stderr.contains("patients are in both"), "{stderr}");
 }
+
+#[test]
+fn a_gate_that_is_missed_exits_with_7_after_every_figure_was_printed() {
+    let (predictions, table) = (path("metrics_predictions.csv"), path("metrics_table.csv"));
+    let words = ["--predictions", &predictions, "--table", &table, "--json"];
+    let gated = |least| evaluate(&[&words[..], &["--min-auroc", least]].concat());
+    let reached = evaluate(&words);
+    let json: Value = serde_json::from_str(&reached.stdout).expect("JSON");
+    let auroc = json["macro"]["auroc"].as_f64().expect("a mean");
+    assert_eq!(gated(&auroc.to_string()).code, 0, "reached exactly");
+    let missed = gated(&(auroc + 1e-9).to_string());
+    assert_eq!(missed.code, 7);
+    assert_eq!(missed.stdout, reached.stdout);
+    assert!(
+        missed.stderr.contains("quality gate missed"),
+        "{}",
+        missed.stderr
+    );
+    for nonsense in ["1.5", "-0.1", "NaN", "high"] {
+        assert_eq!(gated(nonsense).code, 2, "{nonsense}");
+    }
+}
+
+#[test]
+fn a_gate_on_an_undefined_mean_is_missed() {
+    let text = "Image,Edema,Mass\na.png,0.1,0.2\nb.png,0.3,0.4\nc.png,0.5,0.6\n";
+    let folder = TempDir::new().expect("folder");
+    let (predictions, table) = (folder.path().join("p.csv"), folder.path().join("t.csv"));
+    fs::write(&predictions, text).expect("written");
+    let labels = "Image,PatientId,Edema,Mass\na.png,1,0,1\nb.png,2,0,1\nc.png,3,0,1\n";
+    fs::write(&table, labels).expect("written");
+    let outcome = evaluate(&[
+        "--predictions",
+        &predictions.to_string_lossy(),
+        "--table",
+        &table.to_string_lossy(),
+        "--min-auroc",
+        "0",
+    ]);
+    assert_eq!(outcome.code, 7, "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("undefined over 0 of 2"),
+        "{}",
+        outcome.stderr
+    );
+}
