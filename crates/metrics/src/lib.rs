@@ -43,6 +43,7 @@ mod operating_point;
 mod ranking;
 mod scores;
 mod summation;
+mod threshold_rule;
 mod truths;
 mod undefined;
 
@@ -64,8 +65,9 @@ pub use fault::MetricFault;
 pub use history::{EpochRecord, History, PassSummary};
 pub use interval::{Interval, NORMAL_975};
 pub use macro_mean::MacroMean;
-pub use operating_point::{OperatingPoint, ThresholdRule, choose_operating_points};
+pub use operating_point::{OperatingPoint, choose_operating_point, choose_operating_points};
 pub use ranking::{Ranking, auroc, average_precision};
 pub use scores::{Logits, Probabilities, ScoreScale, Scores};
+pub use threshold_rule::{RelativeWeight, TargetShare, ThresholdRule};
 pub use truths::{Cells, Truths};
 pub use undefined::Undefined;

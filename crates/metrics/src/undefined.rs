@@ -83,4 +83,16 @@ pub enum Undefined {
     #[error("a score is NaN")]
     #[serde(rename = "a score is NaN")]
     NanScore,
+    /// A rule for a threshold asks for more specificity than any of the scores gives.
+    #[error("no threshold reaches that specificity")]
+    #[serde(rename = "no threshold reaches that specificity")]
+    SpecificityNotReached,
+    /// A rule for a threshold asks for more precision than any of the scores gives.
+    #[error("no threshold reaches that precision")]
+    #[serde(rename = "no threshold reaches that precision")]
+    PrecisionNotReached,
+    /// Every false alarm costs more than the hits it comes with.
+    #[error("calling nothing positive costs less than any threshold")]
+    #[serde(rename = "calling nothing positive costs less than any threshold")]
+    NothingIsCheapest,
 }

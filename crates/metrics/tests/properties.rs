@@ -300,20 +300,62 @@ proptest! {
     }
 
     #[test]
-    fn no_threshold_beats_the_chosen_one(d in drawn()) {
-        let scores = Scores::from(Logits::new(d.scores.clone(), 1).unwrap());
-        let truths = Truths::known(&d.truths, 1).unwrap();
+    fn no_threshold_beats_the_chosen_one(d in drawn(), weight in 0.1..10.0_f64) {
         let at = |threshold| Confusion::at(&d.scores, &d.truths, threshold).unwrap();
         let youden = |c: Confusion| c.recall().unwrap() + c.specificity().unwrap();
         let f1 = |c: Confusion| c.f1().unwrap();
-        let goals: [(ThresholdRule, &dyn Fn(Confusion) -> f64); 2] =
-            [(ThresholdRule::Youden, &youden), (ThresholdRule::MaxF1, &f1)];
+        let f_beta = |c: Confusion| {
+            let (b, hits) = (weight * weight, c.true_positives as f64);
+            let faults = b * c.false_negatives as f64 + c.false_positives as f64;
+            (1.0 + b) * hits / ((1.0 + b) * hits + faults)
+        };
+        let thrift = |c: Confusion| -(weight * c.false_negatives as f64 + c.false_positives as f64);
+        let goals: [(String, &dyn Fn(Confusion) -> f64); 4] = [
+            ("youden".into(), &youden), ("max-f1".into(), &f1),
+            (format!("f-beta={weight}"), &f_beta), (format!("cost={weight}"), &thrift),
+        ];
         for (rule, goal) in goals {
-            let point = choose_operating_points(&scores, &truths, rule).unwrap()[0];
-            let chosen = goal(at(point.threshold_logit()));
-            for &score in &d.scores {
-                prop_assert!(goal(at(score)) <= chosen + TOLERANCE);
+            let point = point_by(&d, &rule);
+            let best = d.scores.iter().map(|&score| goal(at(score))).fold(f64::NEG_INFINITY, f64::max);
+            match point.reason {
+                None => prop_assert!(best <= goal(at(point.threshold_logit())) + TOLERANCE),
+                Some(reason) => {
+                    prop_assert_eq!(reason, Undefined::NothingIsCheapest);
+                    prop_assert!(best < goal(at(f64::INFINITY)));
+                }
             }
         }
     }
+
+    #[test]
+    fn a_fixed_share_is_reached_by_the_chosen_threshold_and_by_none_beyond_it(
+        d in drawn(), share in prop_oneof![0.01..=1.0_f64, (1..=10_u8).prop_map(|tenths| f64::from(tenths) / 10.0)]
+    ) {
+        let at = |threshold| Confusion::at(&d.scores, &d.truths, threshold).unwrap();
+        let shares: [(&str, fn(&Confusion) -> Result<f64, Undefined>); 3] = [
+            ("sensitivity", Confusion::recall),
+            ("specificity", Confusion::specificity),
+            ("ppv", Confusion::precision),
+        ];
+        for (name, of) in shares {
+            let point = point_by(&d, &format!("{name}={share}"));
+            let reaching = || d.scores.iter().copied().filter(|&s| of(&at(s)).unwrap() >= share);
+            let expected = if name == "sensitivity" {
+                reaching().max_by(f64::total_cmp)
+            } else {
+                reaching().min_by(f64::total_cmp)
+            };
+            prop_assert_eq!(point.own.map(Threshold::logit), expected);
+            prop_assert_eq!(point.reason.is_some(), expected.is_none());
+        }
+    }
+}
+
+fn point_by(d: &Drawn, rule: &str) -> OperatingPoint {
+    let cells = Cells {
+        scores: d.scores.clone(),
+        truths: d.truths.clone(),
+        rows: (0..d.scores.len()).collect(),
+    };
+    choose_operating_point(&cells, ScoreScale::Logit, rule.parse().unwrap())
 }
