@@ -26,6 +26,7 @@
 //! ```
 
 mod accuracy;
+mod bootstrap;
 mod calibration;
 mod compare;
 mod confusion;
@@ -48,6 +49,7 @@ mod truths;
 mod undefined;
 
 pub use accuracy::{RowAccuracy, label_accuracy, subset_accuracy};
+pub use bootstrap::{Bootstrapped, PatientBootstrap, Resample};
 pub use calibration::{
     Binning, BrierDecomposition, DEFAULT_BINS, ReliabilityBin, ReliabilityCurve, brier,
     log_loss_of_logits, log_loss_of_probabilities,

@@ -95,4 +95,12 @@ pub enum Undefined {
     #[error("calling nothing positive costs less than any threshold")]
     #[serde(rename = "calling nothing positive costs less than any threshold")]
     NothingIsCheapest,
+    /// Resampling one patient gives the same radiographs again and again.
+    #[error("one patient only")]
+    #[serde(rename = "one patient only")]
+    OnePatient,
+    /// A spread needs two draws that define the figure.
+    #[error("defined in fewer than two draws")]
+    #[serde(rename = "defined in fewer than two draws")]
+    TooFewDraws,
 }

@@ -332,7 +332,7 @@ proptest! {
         d in drawn(), share in prop_oneof![0.01..=1.0_f64, (1..=10_u8).prop_map(|tenths| f64::from(tenths) / 10.0)]
     ) {
         let at = |threshold| Confusion::at(&d.scores, &d.truths, threshold).unwrap();
-        let shares: [(&str, fn(&Confusion) -> Result<f64, Undefined>); 3] = [
+        let shares: [(&str, ShareOf); 3] = [
             ("sensitivity", Confusion::recall),
             ("specificity", Confusion::specificity),
             ("ppv", Confusion::precision),
@@ -350,6 +350,8 @@ proptest! {
         }
     }
 }
+
+type ShareOf = fn(&Confusion) -> Result<f64, Undefined>;
 
 fn point_by(d: &Drawn, rule: &str) -> OperatingPoint {
     let cells = Cells {
