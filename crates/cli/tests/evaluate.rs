@@ -226,6 +226,38 @@ fn thresholds_chosen_on_the_evaluated_radiographs_are_said_to_be() {
 }
 
 #[test]
+fn a_rule_with_a_number_is_kept_and_one_that_makes_no_sense_is_refused_with_what_is_known() {
+    let (found, _) = json_of_golden("logit", &["--thresholds", "sensitivity=0.75"]);
+    let first = &found["findings"][0];
+    assert_eq!(first["threshold_rule"], "sensitivity=0.75");
+    assert!(
+        first["recall"]
+            .as_f64()
+            .is_some_and(|recall| recall >= 0.75)
+    );
+    let (predictions, table) = (path("metrics_predictions.csv"), path("metrics_table.csv"));
+    for (typed, said) in [
+        ("sensitivity=75", "a share above 0 and at most 1"),
+        (
+            "yuden",
+            "did you mean `youden`? known: 0.5, youden, max-f1, f-beta=2",
+        ),
+    ] {
+        let words = [
+            "--predictions",
+            &predictions,
+            "--table",
+            &table,
+            "--thresholds",
+            typed,
+        ];
+        let outcome = evaluate(&words);
+        assert_eq!(outcome.code, 2, "{}", outcome.stderr);
+        assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+    }
+}
+
+#[test]
 fn what_is_undefined_is_null_with_its_reason_and_zero_for_scikit_learn() {
     let (strict, stderr) = json_of_golden("probability", &[]);
     let hernia = &strict["findings"][3];

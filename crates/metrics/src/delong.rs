@@ -43,6 +43,11 @@ impl Clusters {
         self.of_row.len()
     }
 
+    /// The patient of every row.
+    pub(crate) fn patients(&self) -> &[usize] {
+        &self.of_row
+    }
+
     /// The patient of each of some rows; rows out of range are left out.
     pub fn of_rows(&self, rows: &[usize]) -> Vec<usize> {
         rows.iter()

@@ -10,7 +10,7 @@ use crate::{
     Attribute, Baselines, Cells, Clusters, Confusion, Convention, Decisions, Evaluation,
     FindingCalibration, FindingEvaluation, Interval, MacroEvaluation, MacroMean, MetricFault,
     OperatingPoint, OraclePoint, Parts, Placements, Ranking, Reasons, Scores, Threshold,
-    ThresholdRule, Truths, Undefined, macro_standard_error,
+    ThresholdRule, Truths, Undefined, choose_operating_point, macro_standard_error,
 };
 use rayon::prelude::*;
 
@@ -231,7 +231,7 @@ fn oracle(
         ThresholdRule::Half => ThresholdRule::Youden,
         rule => rule,
     };
-    let point = OperatingPoint::choose(cells, scores, rule);
+    let point = choose_operating_point(cells, scores.scale(), rule);
     let own = match (point.own, point.reason) {
         (Some(own), _) => own,
         (None, reason) => return Err(reason.unwrap_or(Undefined::NoKnownLabel)),

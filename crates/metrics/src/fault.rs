@@ -73,6 +73,14 @@ pub enum MetricFault {
         /// What was written.
         value: String,
     },
+    /// A rule for thresholds has a parameter that makes no sense.
+    #[error("parameter of a threshold rule is out of range")]
+    BadRuleParameter {
+        /// What was written.
+        written: String,
+        /// What would be right.
+        right: &'static str,
+    },
     /// A record of an epoch holds NaN, an infinity, or a number that cannot be.
     #[error("{field} of an epoch is not a number that can be recorded")]
     BadEpochValue {
@@ -102,10 +110,11 @@ impl MetricFault {
             Self::NotFinite { .. } => "E003",
             Self::NotAProbability { .. } => "E004",
             Self::BadThreshold { .. } => "E005",
-            Self::BadLogitMap { .. } => "E009",
+            Self::BadLogitMap { .. } => "E010",
             Self::UnknownRule { .. } => "E006",
             Self::BadEpochValue { .. } => "E007",
             Self::EpochOrder { .. } => "E008",
+            Self::BadRuleParameter { .. } => "E009",
         }
     }
 
@@ -131,7 +140,9 @@ impl MetricFault {
             Self::BadLogitMap { slope, intercept } => {
                 Some(format!("slope {slope:?}, intercept {intercept:?}"))
             }
-            Self::UnknownRule { value } => Some(format!("{value:?}")),
+            Self::UnknownRule { value: text } | Self::BadRuleParameter { written: text, .. } => {
+                Some(format!("{text:?}"))
+            }
             Self::EpochOrder { epoch, .. } => Some(epoch.to_string()),
             Self::NotRectangular { n_values, .. } => Some(n_values.to_string()),
             Self::SizeMismatch { found, .. } => Some(found.to_string()),
@@ -161,6 +172,7 @@ impl MetricFault {
                     .to_string(),
             ),
             Self::UnknownRule { value } => Some(rule_help(value)),
+            Self::BadRuleParameter { right, .. } => Some((*right).to_string()),
             Self::BadEpochValue { .. } => Some(
                 "losses and rates are finite; a figure without a value is None, not NaN"
                     .to_string(),
@@ -172,7 +184,9 @@ impl MetricFault {
     /// The process exit code that a command gives for it.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::UnknownRule { .. } | Self::BadThreshold { .. } => 2,
+            Self::UnknownRule { .. }
+            | Self::BadRuleParameter { .. }
+            | Self::BadThreshold { .. } => 2,
             Self::BadEpochValue { .. } => 5,
             _ => 3,
         }
@@ -180,14 +194,16 @@ impl MetricFault {
 }
 
 fn rule_help(written: &str) -> String {
-    let known = crate::ThresholdRule::NAMES;
-    let near = known.iter().find(|name| {
-        let start = |text: &str| text.chars().next().map(|c| c.to_ascii_lowercase());
-        start(name) == start(written)
-    });
-    match near {
-        Some(name) => format!("did you mean `{name}`? known: {}", known.join(", ")),
-        None => format!("known: {}", known.join(", ")),
+    let known = crate::ThresholdRule::FORMS;
+    let shared = |name: &str| {
+        let pairs = name.chars().zip(written.chars());
+        pairs.take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count()
+    };
+    match known.iter().max_by_key(|name| shared(name)) {
+        Some(near) if shared(near) > 0 => {
+            format!("did you mean `{near}`? known: {}", known.join(", "))
+        }
+        _ => format!("known: {}", known.join(", ")),
     }
 }
 

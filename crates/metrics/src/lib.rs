@@ -26,6 +26,7 @@
 //! ```
 
 mod accuracy;
+mod bootstrap;
 mod calibrate;
 mod calibration;
 mod compare;
@@ -46,10 +47,12 @@ mod scores;
 mod shares;
 mod subgroups;
 mod summation;
+mod threshold_rule;
 mod truths;
 mod undefined;
 
 pub use accuracy::{RowAccuracy, label_accuracy, subset_accuracy};
+pub use bootstrap::{Bootstrapped, PatientBootstrap, Resample};
 pub use calibrate::{CalibrationMethod, FindingCalibration, LogitMap, fit_calibrations};
 pub use calibration::{
     Binning, BrierDecomposition, DEFAULT_BINS, ReliabilityBin, ReliabilityCurve, brier,
@@ -69,11 +72,12 @@ pub use fault::MetricFault;
 pub use history::{EpochRecord, History, PassSummary};
 pub use interval::{Interval, NORMAL_975};
 pub use macro_mean::MacroMean;
-pub use operating_point::{OperatingPoint, ThresholdRule, choose_operating_points};
+pub use operating_point::{OperatingPoint, choose_operating_point, choose_operating_points};
 pub use ranking::{Ranking, auroc, average_precision};
 pub use scores::{Logits, Probabilities, ScoreScale, Scores};
 pub use subgroups::{
     Attribute, Parts, RecallGap, Shortcut, ShortcutFinding, Subgroup, SubgroupFinding,
 };
+pub use threshold_rule::{RelativeWeight, TargetShare, ThresholdRule};
 pub use truths::{Cells, Truths};
 pub use undefined::Undefined;

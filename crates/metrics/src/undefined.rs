@@ -91,4 +91,24 @@ pub enum Undefined {
     #[error("a score is NaN")]
     #[serde(rename = "a score is NaN")]
     NanScore,
+    /// A rule for a threshold asks for more specificity than any of the scores gives.
+    #[error("no threshold reaches that specificity")]
+    #[serde(rename = "no threshold reaches that specificity")]
+    SpecificityNotReached,
+    /// A rule for a threshold asks for more precision than any of the scores gives.
+    #[error("no threshold reaches that precision")]
+    #[serde(rename = "no threshold reaches that precision")]
+    PrecisionNotReached,
+    /// Every false alarm costs more than the hits it comes with.
+    #[error("calling nothing positive costs less than any threshold")]
+    #[serde(rename = "calling nothing positive costs less than any threshold")]
+    NothingIsCheapest,
+    /// Resampling one patient gives the same radiographs again and again.
+    #[error("one patient only")]
+    #[serde(rename = "one patient only")]
+    OnePatient,
+    /// A spread needs two draws that define the figure.
+    #[error("defined in fewer than two draws")]
+    #[serde(rename = "defined in fewer than two draws")]
+    TooFewDraws,
 }

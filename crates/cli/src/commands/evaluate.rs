@@ -9,13 +9,12 @@ mod table;
 use std::path::{Path, PathBuf};
 
 use clap::ArgGroup;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use cxr_augment::{CacheEvent, ImageFolder, Keep, PixelCache};
 use cxr_data::{Cohort, FindingSet, Uncertain};
 use cxr_infer::LoadedModel;
 use cxr_metrics::{
-    Convention, Evaluation, EvaluationInput, FindingCalibration, OperatingPoint, ScoreScale,
-    Scores, ThresholdRule, choose_operating_points, evaluate, fit_calibrations,
+    Convention, Evaluation, EvaluationInput, FindingCalibration, MetricFault, OperatingPoint,
+    ScoreScale, Scores, ThresholdRule, choose_operating_points, evaluate, fit_calibrations,
 };
 use cxr_train::attributes_of;
 use serde::Serialize;
@@ -55,8 +54,9 @@ pub(crate) struct Args {
     /// What tables of predictions hold.
     #[arg(long, value_name = "SCALE", default_value = "probability", value_parser = scale_parser())]
     scores: ScoreScale,
-    /// How thresholds are chosen; otherwise the checkpoint's own, or 0.5.
-    #[arg(long, value_name = "RULE", value_parser = rule_parser())]
+    /// How thresholds are chosen: 0.5, youden, max-f1, f-beta=2, sensitivity=0.9, specificity=0.95,
+    /// ppv=0.5 or cost=5, the numbers being yours; otherwise the checkpoint's own, or 0.5.
+    #[arg(long, value_name = "RULE", value_parser = read_rule)]
     thresholds: Option<ThresholdRule>,
     /// Predictions of valid, where thresholds are chosen.
     #[arg(long, value_name = "CSV", requires = "thresholds_table")]
@@ -77,8 +77,10 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 }
 
-fn rule_parser() -> impl TypedValueParser<Value = ThresholdRule> {
-    PossibleValuesParser::new(ThresholdRule::NAMES).try_map(|name| name.parse::<ThresholdRule>())
+/// A rule, or what is wrong with it and what would be right, in one line.
+fn read_rule(text: &str) -> Result<ThresholdRule, String> {
+    text.parse()
+        .map_err(|fault: MetricFault| format!("{fault}: {}", fault.help().unwrap_or_default()))
 }
 
 /// Where the thresholds come from.
