@@ -19,6 +19,8 @@ fn macro_auroc(logits: Vec<f64>, labels: Vec<Option<bool>>, n_findings: usize) -
         truths: &Truths::new(labels, n_findings).unwrap(),
         patients: &patients,
         operating_points: &vec![OperatingPoint::half(); n_findings],
+        calibrations: &[],
+        attributes: &[],
         split_fingerprint: "",
         convention: Convention::Strict,
     });
