@@ -53,13 +53,17 @@ def main() -> None:
             if row["slope"] is None or not (row["in_force"] or row["method"] == "as-trained"):
                 continue
             p = 1 / (1 + np.exp(-(row["slope"] * logits[name].to_numpy() + row["intercept"])))
+            p = row["floor"] + (row["ceiling"] - row["floor"]) * p
             d = (p - y) ** 2 - (ideal - y) ** 2
             per_patient = np.bincount(patients, d - d.mean()) / len(d)
             k = len(per_patient)
             error = np.sqrt(k / (k - 1) * (per_patient**2).sum())
+            own = (p - y) ** 2
+            per_patient = np.bincount(patients, own - own.mean()) / len(own)
+            of_brier = np.sqrt(k / (k - 1) * (per_patient**2).sum())
             draws = np.array([ece(p, rng.random(len(p)) < p) for _ in range(2000)])
             print(f"{line}  {row['method']:<12} Brier − ideal {d.mean():+.4f} ± {error:.4f} "
-                  f"({d.mean() / error:+.1f} standard errors), ECE {row['ece']:.4f}, by chance "
+                  f"paired, ± {of_brier:.4f} of the score itself; ECE {row['ece']:.4f}, by chance "
                   f"{np.quantile(draws, 0.025):.4f}–{np.quantile(draws, 0.975):.4f}")
 
 

@@ -186,9 +186,10 @@ fn the_checkpoint_says_the_same_of_test_as_the_run(folder: &Path, run: &Path) {
         .and_then(|rows| rows.iter().find(|row| row["in_force"] == true))
         .expect("one is in force");
     let number = |value: &Value| value.as_f64().expect("a number");
-    let logit = number(&in_force["slope"])
+    let moved = number(&in_force["slope"])
         .mul_add(number(&effusion["logit"]), number(&in_force["intercept"]));
-    let expected = 1.0 / (1.0 + (-logit).exp());
+    let (floor, ceiling) = (number(&in_force["floor"]), number(&in_force["ceiling"]));
+    let expected = floor + (ceiling - floor) / (1.0 + (-moved).exp());
     assert!((number(&effusion["calibrated_probability"]) - expected).abs() < 1e-9);
 }
 

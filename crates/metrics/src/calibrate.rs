@@ -1,10 +1,10 @@
 //! Mending a calibration: maps from logits to logits that keep the order of radiographs.
 //!
-//! Every map is z ↦ slope · z + intercept with a positive slope, so no AUROC can change. The weight
-//! of positives in the loss is taken back for free ([`LogitMap::unweighting`]); temperature (Guo et
-//! al. 2017) and Platt's map (Platt 1999, with his smoothed targets) are fitted on valid; a shift of
-//! prevalence is corrected by Bayes' rule. Deliberately not here: how good a calibration is
-//! ([`crate::ReliabilityCurve`]).
+//! Every map rises, so no AUROC can change. The weight of positives in the loss is taken back for free
+//! ([`LogitMap::unweighting`]); temperature (Guo et al. 2017), Platt's map (Platt 1999, with his
+//! smoothed targets) and a map with a floor and a ceiling, for labels that are wrong now and then
+//! whatever the picture shows, are fitted on valid; a shift of prevalence is corrected by Bayes' rule.
+//! Deliberately not here: how good a calibration is ([`crate::ReliabilityCurve`]).
 //!
 //! ```
 //! use cxr_metrics::{FindingCalibration, CalibrationMethod, LogitMap};
@@ -27,31 +27,61 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// z ↦ slope · z + intercept, slope positive, both finite.
+/// z ↦ logit(floor + (ceiling − floor) σ(slope · z + intercept)) + shift: rising, all numbers finite.
+/// With floor 0, ceiling 1 and no shift it is slope · z + intercept.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "WrittenMap", into = "WrittenMap")]
 pub struct LogitMap {
     slope: f64,
     intercept: f64,
+    floor: f64,
+    ceiling: f64,
+    shift: f64,
 }
 
 #[derive(Serialize, Deserialize)]
 struct WrittenMap {
     slope: f64,
     intercept: f64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    floor: f64,
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    ceiling: f64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    shift: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+fn is_zero(value: &f64) -> bool {
+    value.to_bits() == 0
+}
+
+fn is_one(value: &f64) -> bool {
+    value.to_bits() == 1.0_f64.to_bits()
 }
 
 impl TryFrom<WrittenMap> for LogitMap {
     type Error = MetricFault;
 
     fn try_from(written: WrittenMap) -> Result<Self, MetricFault> {
-        Self::new(written.slope, written.intercept)
+        Self::new(written.slope, written.intercept)?
+            .between(written.floor, written.ceiling)?
+            .shifted(written.shift)
     }
 }
 
 impl From<LogitMap> for WrittenMap {
-    fn from(LogitMap { slope, intercept }: LogitMap) -> Self {
-        Self { slope, intercept }
+    fn from(map: LogitMap) -> Self {
+        Self {
+            slope: map.slope,
+            intercept: map.intercept,
+            floor: map.floor,
+            ceiling: map.ceiling,
+            shift: map.shift,
+        }
     }
 }
 
@@ -60,6 +90,9 @@ impl LogitMap {
     pub const IDENTITY: Self = Self {
         slope: 1.0,
         intercept: 0.0,
+        floor: 0.0,
+        ceiling: 1.0,
+        shift: 0.0,
     };
 
     /// A map by its numbers.
@@ -68,9 +101,43 @@ impl LogitMap {
     /// [`MetricFault::BadLogitMap`] for a slope that is not positive, or a number that is not finite.
     pub fn new(slope: f64, intercept: f64) -> Result<Self, MetricFault> {
         if slope.is_finite() && slope > 0.0 && intercept.is_finite() {
-            Ok(Self { slope, intercept })
+            Ok(Self {
+                slope,
+                intercept,
+                ..Self::IDENTITY
+            })
         } else {
             Err(MetricFault::BadLogitMap { slope, intercept })
+        }
+    }
+
+    /// The same with a floor and a ceiling of the probability.
+    ///
+    /// # Errors
+    /// [`MetricFault::BadLogitMap`] unless 0 ≤ floor < ceiling ≤ 1.
+    pub fn between(self, floor: f64, ceiling: f64) -> Result<Self, MetricFault> {
+        if 0.0 <= floor && floor < ceiling && ceiling <= 1.0 {
+            Ok(Self {
+                floor,
+                ceiling,
+                ..self
+            })
+        } else {
+            Err(MetricFault::BadLogitMap {
+                slope: floor,
+                intercept: ceiling,
+            })
+        }
+    }
+
+    fn shifted(self, shift: f64) -> Result<Self, MetricFault> {
+        if shift.is_finite() {
+            Ok(Self { shift, ..self })
+        } else {
+            Err(MetricFault::BadLogitMap {
+                slope: self.slope,
+                intercept: shift,
+            })
         }
     }
 
@@ -92,9 +159,25 @@ impl LogitMap {
         self.intercept
     }
 
+    /// The least probability that it gives: how often the label is there where the finding is not.
+    pub fn floor(&self) -> f64 {
+        self.floor
+    }
+
+    /// The largest probability that it gives: how often the label is there where the finding is.
+    pub fn ceiling(&self) -> f64 {
+        self.ceiling
+    }
+
     /// The logit that stands for `z`.
     pub fn apply(&self, z: f64) -> f64 {
-        self.slope.mul_add(z, self.intercept)
+        let moved = self.slope.mul_add(z, self.intercept);
+        let bounded = if is_zero(&self.floor) && is_one(&self.ceiling) {
+            moved
+        } else {
+            logit(self.floor + (self.ceiling - self.floor) * sigmoid(moved))
+        };
+        bounded + self.shift
     }
 
     /// The probability that stands for the logit `z`.
@@ -116,8 +199,8 @@ impl LogitMap {
                 return Err(Undefined::NoNegative);
             }
         }
-        let intercept = self.intercept + logit(to) - logit(from);
-        Self::new(self.slope, intercept).map_err(|_| Undefined::NanScore)
+        self.shifted(self.shift + logit(to) - logit(from))
+            .map_err(|_| Undefined::NanScore)
     }
 
     /// `base`, then the division by the temperature that gives these radiographs the least log loss.
@@ -182,22 +265,80 @@ impl LogitMap {
             .zip(truths)
             .map(|(&z, &truth)| ((z - centre) / spread, targets[usize::from(truth)]))
             .collect();
-        let (slope, intercept) = logistic_regression(&scaled);
+        let (slope, intercept) = logistic_regression(&scaled, (0.0, 0.0));
         let (slope, intercept) = (slope / spread, intercept - slope * centre / spread);
         Self::new(slope, intercept).map_err(|_| Undefined::NotIncreasing)
     }
+
+    /// The map with a floor and a ceiling that explains these labels best, if each label is drawn
+    /// with the ceiling's chance where the finding is really there and with the floor's where it is
+    /// not, and the finding is there with probability σ(slope · z + intercept).
+    ///
+    /// Fitted by expectation and maximisation (Dempster et al. 1977), the expectations smoothed as
+    /// Platt smooths his targets.
+    ///
+    /// # Errors
+    /// One class only; [`Undefined::NotIncreasing`] where the best map does not rise.
+    pub fn fit_label_noise(logits: &[f64], truths: &[bool]) -> Result<Self, Undefined> {
+        let start = Self::fit_platt(logits, truths)?;
+        let (centre, spread) = centre_and_spread(logits);
+        let n = as_f64(logits.len());
+        let (mut slope, mut intercept) =
+            (start.slope * spread, start.intercept + start.slope * centre);
+        let (mut floor, mut ceiling) = (0.02, 0.98);
+        for _ in 0..MOST_ROUNDS {
+            let before = (slope, intercept, floor, ceiling);
+            let mut points = Vec::with_capacity(logits.len());
+            let (mut there, mut there_labelled, mut absent_labelled) = (0.0, 0.0, 0.0);
+            for (&z, &truth) in logits.iter().zip(truths) {
+                let x = (z - centre) / spread;
+                let p = sigmoid(slope * x + intercept);
+                let (if_there, if_absent) = if truth {
+                    (ceiling, floor)
+                } else {
+                    (1.0 - ceiling, 1.0 - floor)
+                };
+                let is_there = p * if_there / (p * if_there + (1.0 - p) * if_absent);
+                there += is_there;
+                if truth {
+                    there_labelled += is_there;
+                    absent_labelled += 1.0 - is_there;
+                }
+                points.push((x, (is_there * n + 1.0) / (n + 2.0)));
+            }
+            // Half a label more on each side keeps both away from 0 and 1.
+            ceiling = (there_labelled + 0.5) / (there + 1.0);
+            floor = (absent_labelled + 0.5) / (n - there + 1.0);
+            (slope, intercept) = logistic_regression(&points, (slope, intercept));
+            let moved = (slope - before.0).abs() / (1.0 + slope.abs())
+                + (intercept - before.1).abs() / (1.0 + intercept.abs())
+                + (floor - before.2).abs()
+                + (ceiling - before.3).abs();
+            if moved < ROUNDS_END {
+                break;
+            }
+        }
+        Self::new(slope / spread, intercept - slope * centre / spread)
+            .and_then(|map| map.between(floor, ceiling))
+            .map_err(|_| Undefined::NotIncreasing)
+    }
 }
+
+/// Rounds of expectation and maximisation at most.
+const MOST_ROUNDS: usize = 1000;
+/// They end where nothing moves by more than this.
+const ROUNDS_END: f64 = 1e-7;
 
 /// Newton's method with halved steps on Σ softplus(v) − t v, v = slope x + intercept. The loss is
 /// strictly convex for targets inside (0, 1) and an x that varies.
-fn logistic_regression(points: &[(f64, f64)]) -> (f64, f64) {
+fn logistic_regression(points: &[(f64, f64)], start: (f64, f64)) -> (f64, f64) {
     let loss = |a: f64, b: f64| {
         sum(points.iter().map(|&(x, t)| {
             let v = a * x + b;
             v.max(0.0) + (-v.abs()).exp().ln_1p() - t * v
         }))
     };
-    let (mut a, mut b) = (0.0, 0.0);
+    let (mut a, mut b) = start;
     let mut current = loss(a, b);
     for _ in 0..200 {
         let (mut ga, mut gb, mut haa, mut hab, mut hbb) = (0.0, 0.0, 0.0, 0.0, 0.0);
@@ -278,6 +419,8 @@ pub enum CalibrationMethod {
     Temperature,
     /// Slope and intercept, fitted.
     Platt,
+    /// Slope, intercept, floor and ceiling, fitted.
+    LabelNoise,
     /// The map in force, shifted to the prevalence of the radiographs under evaluation.
     PriorShift,
 }
@@ -289,6 +432,7 @@ impl fmt::Display for CalibrationMethod {
             Self::Unweighted => "unweighted",
             Self::Temperature => "temperature",
             Self::Platt => "platt",
+            Self::LabelNoise => "label-noise",
             Self::PriorShift => "prior-shift",
         })
     }
@@ -333,6 +477,10 @@ impl FindingCalibration {
                 CalibrationMethod::Platt,
                 LogitMap::fit_platt(logits, truths),
             ),
+            (
+                CalibrationMethod::LabelNoise,
+                LogitMap::fit_label_noise(logits, truths),
+            ),
         ];
         let (mut maps, mut undefined) = (BTreeMap::new(), BTreeMap::new());
         for (method, map) in fitted {
@@ -370,6 +518,7 @@ fn least_criterion(
     let n_fitted = |method: CalibrationMethod| match method {
         CalibrationMethod::Temperature => 1.0,
         CalibrationMethod::Platt => 2.0,
+        CalibrationMethod::LabelNoise => 4.0,
         _ => 0.0,
     };
     let criterion = |method: CalibrationMethod, map: &LogitMap| {
@@ -474,6 +623,30 @@ mod tests {
     }
 
     #[test]
+    fn labels_that_are_wrong_now_and_then_give_back_their_floor_and_ceiling() {
+        use cxr_stream::{Purpose, Stream};
+        let (mut logits, mut truths) = (Vec::new(), Vec::new());
+        for row in 0..4000 {
+            let mut stream = Stream::new(3, Purpose::Test, 0, row);
+            let z = 3.0 * stream.normal();
+            let is_there = stream.uniform() < sigmoid(1.5 * z - 1.0);
+            truths.push(stream.uniform() < if is_there { 0.85 } else { 0.06 });
+            logits.push(z);
+        }
+        let map = LogitMap::fit_label_noise(&logits, &truths).unwrap();
+        assert!((map.ceiling() - 0.85).abs() < 0.03, "{map:?}");
+        assert!((map.floor() - 0.06).abs() < 0.02, "{map:?}");
+        assert!((map.slope() - 1.5).abs() < 0.3, "{map:?}");
+        let fitted = FindingCalibration::fit("Mass", &logits, &truths, 1.0).unwrap();
+        assert_eq!(fitted.in_force, CalibrationMethod::LabelNoise);
+        let text = serde_json::to_string(&fitted).unwrap();
+        let again: FindingCalibration = serde_json::from_str(&text).unwrap();
+        assert!((again.map().probability(2.0) - fitted.map().probability(2.0)).abs() < 1e-12);
+        assert!(map.between(0.3, 0.3).is_err() && map.between(-0.1, 1.0).is_err());
+        assert!(map.between(0.0, 1.1).is_err() && map.between(f64::NAN, 1.0).is_err());
+    }
+
+    #[test]
     fn temperature_is_where_its_derivative_vanishes() {
         let map = LogitMap::fit_temperature(LogitMap::IDENTITY, &LOGITS, &TRUTHS).unwrap();
         let targets = TRUTHS.map(target);
@@ -538,7 +711,7 @@ mod tests {
         let fitted = FindingCalibration::fit("Hernia", &[0.1, 0.2], &[false, false], 1.0).unwrap();
         assert_eq!(fitted.map(), LogitMap::IDENTITY);
         assert_eq!(fitted.prevalence, Some(0.0));
-        assert_eq!(fitted.undefined.len(), 2);
+        assert_eq!(fitted.undefined.len(), 3);
         let text = serde_json::to_string(&fitted).unwrap();
         assert_eq!(
             serde_json::from_str::<FindingCalibration>(&text).unwrap(),

@@ -73,29 +73,38 @@ impl<'a> Said<'a> {
 
     /// The figures after every map, those of the model as it was trained first.
     pub(super) fn mended(&self, fitted: &FindingCalibration) -> Vec<CalibratedFigures> {
-        use CalibrationMethod::{AsTrained, Platt, PriorShift, Temperature, Unweighted};
+        use CalibrationMethod::{
+            AsTrained, LabelNoise, Platt, PriorShift, Temperature, Unweighted,
+        };
         let logits = Scores::as_logits(self.scale, self.scores);
         let shifted = match (fitted.prevalence, self.prevalence) {
             (Some(from), Some(to)) => fitted.map().shifted_prior(from, to),
             _ => Err(Undefined::NoKnownLabel),
         };
-        [AsTrained, Unweighted, Temperature, Platt, PriorShift]
-            .into_iter()
-            .filter_map(|method| {
-                let map = match method {
-                    AsTrained => Ok(LogitMap::IDENTITY),
-                    PriorShift => shifted,
-                    Unweighted | Temperature | Platt => match fitted.maps.get(&method) {
-                        Some(&map) => Ok(map),
-                        None => Err(*fitted.undefined.get(&method)?),
-                    },
-                };
-                let mut figures = self.after(&logits, map);
-                figures.method = method;
-                figures.in_force = method == fitted.in_force;
-                Some(figures)
-            })
-            .collect()
+        [
+            AsTrained,
+            Unweighted,
+            Temperature,
+            Platt,
+            LabelNoise,
+            PriorShift,
+        ]
+        .into_iter()
+        .filter_map(|method| {
+            let map = match method {
+                AsTrained => Ok(LogitMap::IDENTITY),
+                PriorShift => shifted,
+                Unweighted | Temperature | Platt | LabelNoise => match fitted.maps.get(&method) {
+                    Some(&map) => Ok(map),
+                    None => Err(*fitted.undefined.get(&method)?),
+                },
+            };
+            let mut figures = self.after(&logits, map);
+            figures.method = method;
+            figures.in_force = method == fitted.in_force;
+            Some(figures)
+        })
+        .collect()
     }
 
     fn after(&self, logits: &[f64], map: Result<LogitMap, Undefined>) -> CalibratedFigures {
@@ -116,6 +125,8 @@ impl<'a> Said<'a> {
             in_force: false,
             slope: map.map(|map| map.slope()),
             intercept: map.map(|map| map.intercept()),
+            floor: map.map(|map| map.floor()),
+            ceiling: map.map(|map| map.ceiling()),
             mean_probability: measured.as_ref().and_then(|(_, mean)| *mean),
             brier: figure(|f| f.brier),
             log_loss: figure(|f| f.log_loss),
