@@ -37,9 +37,11 @@ mod delong;
 mod evaluate;
 mod evaluation;
 mod fault;
+mod fit_map;
 mod grid;
 mod history;
 mod interval;
+mod logit_map;
 mod macro_mean;
 mod operating_point;
 mod ranking;
@@ -53,7 +55,7 @@ mod undefined;
 
 pub use accuracy::{RowAccuracy, label_accuracy, subset_accuracy};
 pub use bootstrap::{Bootstrapped, PatientBootstrap, Resample};
-pub use calibrate::{CalibrationMethod, FindingCalibration, LogitMap, fit_calibrations};
+pub use calibrate::{CalibrationMethod, FindingCalibration, fit_calibrations};
 pub use calibration::{
     Binning, BrierDecomposition, DEFAULT_BINS, ReliabilityBin, ReliabilityCurve, brier,
     log_loss_of_logits, log_loss_of_probabilities,
@@ -71,6 +73,7 @@ pub use evaluation::{
 pub use fault::MetricFault;
 pub use history::{EpochRecord, History, PassSummary};
 pub use interval::{Interval, NORMAL_975};
+pub use logit_map::LogitMap;
 pub use macro_mean::MacroMean;
 pub use operating_point::{OperatingPoint, choose_operating_point, choose_operating_points};
 pub use ranking::{Ranking, auroc, average_precision};
