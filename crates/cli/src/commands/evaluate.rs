@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::ArgGroup;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use cxr_augment::{CacheEvent, ImageFolder, Keep, PixelCache};
-use cxr_data::{Cohort, FindingSet, Uncertain};
+use cxr_data::{Cohort, FindingSet, PatientOverlap, Uncertain};
 use cxr_infer::LoadedModel;
 use cxr_metrics::{
     Convention, Evaluation, EvaluationInput, OperatingPoint, ScoreScale, Scores, ThresholdRule,
@@ -19,8 +19,8 @@ use cxr_metrics::{
 use serde::Serialize;
 
 use self::remarks::{
-    warn_of_conventions, warn_of_dropped_findings, warn_of_fall_backs, warn_of_shared_patients,
-    warn_of_training_data,
+    note_known_split, warn_of_conventions, warn_of_dropped_findings, warn_of_fall_backs,
+    warn_of_shared_patients, warn_of_training_data,
 };
 use self::table::Table;
 use super::Outcome;
@@ -96,14 +96,19 @@ struct Subject {
     scores: Scores,
     operating_points: Vec<OperatingPoint>,
     thresholds_from: ThresholdsFrom,
+    training_overlap: Option<PatientOverlap>,
 }
 
-/// What `--json` prints: the evaluation's keys, and one that says how honest its thresholds are.
+/// What `--json` prints: the evaluation's keys, and those that say how honest it is.
 #[derive(Serialize)]
 struct Printed<'a> {
     #[serde(flatten)]
     evaluation: &'a Evaluation,
     thresholds_from: ThresholdsFrom,
+    /// The published list that was evaluated on.
+    known_as: Option<&'static str>,
+    /// How many patients the checkpoint was trained on too; `null` where that is not known.
+    training_overlap: Option<PatientOverlap>,
 }
 
 pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
@@ -123,6 +128,7 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
         Convention::Strict
     };
     let evaluation = measure(&subject, convention)?;
+    let known_as = note_known_split(&subject.cohort, console);
     if args.sklearn_compat {
         warn_of_conventions(&evaluation, console);
     }
@@ -131,6 +137,8 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
         console.json(&Printed {
             evaluation: &evaluation,
             thresholds_from,
+            known_as,
+            training_overlap: subject.training_overlap,
         })?;
     } else {
         console.line(Table {
@@ -152,6 +160,7 @@ fn from_predictions(args: &Args, path: &Path, console: Console) -> Result<Subjec
         scores,
         operating_points,
         thresholds_from,
+        training_overlap: None,
     })
 }
 
@@ -164,7 +173,7 @@ fn from_checkpoint(
     let model = LoadedModel::open(checkpoint)?;
     let findings = FindingSet::from_names(model.findings().to_vec())?;
     let cohort = read_labels(&args.table, args.uncertain, Some(&findings), console)?;
-    warn_of_training_data(&model, &cohort, console);
+    let training_overlap = warn_of_training_data(&model, &cohort, console);
     let folder = ImageFolder::open(images)?;
     let scores = run_over(&model, &cohort, (&folder, &args.cache.keep()), console)?;
     let (operating_points, thresholds_from) = match args.thresholds {
@@ -177,6 +186,7 @@ fn from_checkpoint(
         scores,
         operating_points,
         thresholds_from,
+        training_overlap,
     })
 }
 
