@@ -9,6 +9,8 @@
 use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
+use cxr_augment::{Channels, Pixels, resize};
+use cxr_stream::{Purpose, Stream};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -285,6 +287,99 @@ fn check_decodes_the_images() {
 }
 
 #[test]
+fn an_image_under_another_name_is_leakage_and_a_repair_ends_it() {
+    let folder = TempDir::new().expect("folder");
+    let images = folder.path().join("images");
+    std::fs::create_dir_all(&images).expect("folder");
+    let write = |name: &str, film: &Pixels| {
+        std::fs::write(images.join(name), film.to_png().expect("a file")).expect("written");
+    };
+    for (name, film) in [
+        ("t1.png", &film(1)),
+        ("t2.png", &film(2)),
+        ("v1.png", &resize(&film(1), 50, 70)),
+        ("v2.png", &film(4)),
+        ("s1.png", &film(4)),
+        ("s2.png", &film(6)),
+        ("s3.png", &resize(&film(1), 50, 70)),
+    ] {
+        write(name, film);
+    }
+    let head = "Image,PatientId,Edema\n";
+    let table = |name: &str, rows: &str| table(&folder, name, &format!("{head}{rows}"));
+    let train = table("train.csv", "t2.png,1,0\nt1.png,2,1\n");
+    let valid = table("valid.csv", "v1.png,3,0\nv2.png,4,1\n");
+    let test = table("test.csv", "s1.png,5,0\ns2.png,6,1\ns3.png,7,0\n");
+    let images = images.to_string_lossy().into_owned();
+    let out = folder.path().join("out").to_string_lossy().into_owned();
+
+    let ran = check(&train, &valid, &["--test", &test]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!(value(&ran)["near_duplicates"], Value::Null);
+
+    let words = ["--test", &test, "--images", &images, "--repair", &out];
+    let ran = check(&train, &valid, &words);
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+    let found = value(&ran);
+    assert_eq!(
+        (&found["clean"], &found["n_faults"]),
+        (&json!(false), &json!(0))
+    );
+    let copies = &found["near_duplicates"];
+    assert_eq!(
+        copies["valid_test"],
+        json!([["v1.png", "s3.png", 0], ["v2.png", "s1.png", 0]])
+    );
+    for (pair, second) in [("train_valid", "v1.png"), ("train_test", "s3.png")] {
+        let list = copies[pair].as_array().expect("a list");
+        assert_eq!(list.len(), 1, "{copies}");
+        assert_eq!(
+            (&list[0][0], &list[0][1]),
+            (&json!("t1.png"), &json!(second))
+        );
+        assert!(list[0][2].as_u64().is_some_and(|distance| distance < 32));
+    }
+    assert_eq!(
+        found["repaired_rows"],
+        json!({"train": 2, "valid": 1, "test": 1})
+    );
+
+    let file = |name: &str| Path::new(&out).join(name).to_string_lossy().into_owned();
+    let (train_out, valid_out, test_out) = (file("train.csv"), file("valid.csv"), file("test.csv"));
+    let ran = check(
+        &train_out,
+        &valid_out,
+        &["--test", &test_out, "--images", &images],
+    );
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    let empty = json!({"train_valid": [], "train_test": [], "valid_test": []});
+    assert_eq!(value(&ran)["near_duplicates"], empty);
+
+    let words = [
+        "check", "--train", &train, "--valid", &valid, "--images", &images,
+    ];
+    let text = cxr(&words);
+    assert_eq!(text.code, 3);
+    let said = "train and valid have 1 pair of images that look the same:\n  t1.png v1.png (";
+    assert!(text.stdout.contains(said), "{}", text.stdout);
+}
+
+#[test]
+fn an_image_that_two_tables_name_is_shared_and_not_a_copy() {
+    let folder = TempDir::new().expect("folder");
+    let images = folder.path().join("images");
+    std::fs::create_dir_all(&images).expect("folder");
+    let png = film(1).to_png().expect("a file");
+    std::fs::write(images.join("a.png"), png).expect("written");
+    let train = table(&folder, "t.csv", "Image,PatientId,Edema\na.png,1,0\n");
+    let valid = table(&folder, "v.csv", "Image,PatientId,Edema\na.png,2,0\n");
+    let ran = check(&train, &valid, &["--images", &images.to_string_lossy()]);
+    let found = value(&ran);
+    assert_eq!(found["shared_images"]["train_valid"], json!(["a.png"]));
+    assert_eq!(found["near_duplicates"]["train_valid"], json!([]));
+}
+
+#[test]
 fn split_writes_tables_that_check_finds_clean() {
     let folder = TempDir::new().expect("folder");
     let out = folder.path().join("splits").to_string_lossy().into_owned();
@@ -384,8 +479,52 @@ fn the_published_tables_give_their_figures() {
         found["repaired_rows"],
         json!({"train": 1000, "valid": 96, "test": 420})
     );
+    assert_eq!(
+        found["known_splits"],
+        json!({
+            "train": "the write-up's train-small",
+            "valid": "the write-up's valid-small",
+            "test": "the write-up's test"
+        })
+    );
+    let text = cxr(&["check", "--train", &train, "--valid", &valid]);
+    let said = "train is the write-up's train-small: 11 of its patients";
+    assert!(text.stdout.contains(said), "{}", text.stdout);
     let whole = path("full-labels.csv");
     assert_eq!(value(&cxr(&["explore", &whole, "--json"]))["rows"], 112_120);
+}
+
+#[test]
+fn real_radiographs_of_different_patients_are_not_taken_for_copies() {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let root = std::env::var_os("CXR_SHARED")
+        .map_or(beside, PathBuf::from)
+        .join("nih");
+    if !root.is_dir() {
+        println!("skipped: {} not here", root.display());
+        return;
+    }
+    let path = |name: &str| root.join(name).to_string_lossy().into_owned();
+    for (tables, images, code) in [("real", "images-512", 0), ("thumbs-64", "thumbs-64", 3)] {
+        let [train, valid, test] =
+            ["train", "valid", "test"].map(|name| path(&format!("{tables}/{name}.csv")));
+        let ran = check(
+            &train,
+            &valid,
+            &["--test", &test, "--images", &path(images)],
+        );
+        assert_eq!(ran.code, code, "{}", ran.stderr);
+        let empty = json!({"train_valid": [], "train_test": [], "valid_test": []});
+        assert_eq!(value(&ran)["near_duplicates"], empty);
+    }
+}
+
+/// A soft picture that only this number has, 60 wide and 64 high.
+fn film(number: u64) -> Pixels {
+    let mut stream = Stream::new(15, Purpose::Test, 0, number);
+    let coarse = (0..20 * 18).map(|_| 40 + stream.below(176) as u8).collect();
+    let coarse = Pixels::new(20, 18, Channels::Gray, coarse).expect("a picture");
+    resize(&coarse, 60, 64)
 }
 
 /// A folder with these images, all the same small grey PNG.

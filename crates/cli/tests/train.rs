@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A cohort and a network small enough for a test, large enough to have every part of a run.
@@ -218,6 +218,55 @@ fn same(found: &Value, expected: &Value, what: &str) {
         }
         _ => assert_eq!(found, expected, "{what}"),
     }
+}
+
+#[test]
+fn a_checkpoint_knows_whom_it_was_trained_on() {
+    let folder = TempDir::new().expect("folder");
+    let output = train(folder.path(), &["--set", "epochs=1", "--run", "run"]);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let cohorts = folder.path().join("runs/cohorts");
+    let cohort = fs::read_dir(cohorts).expect("listed").next();
+    let cohort = cohort.expect("one cohort").expect("a folder").path();
+    let images = cohort.join("images").to_string_lossy().into_owned();
+    let evaluate = |table: &str| {
+        let words = [
+            "evaluate",
+            "--checkpoint",
+            "run/weights/best.safetensors",
+            "--table",
+            table,
+            "--images",
+            &images,
+            "--json",
+        ];
+        let output = cxr(folder.path(), &words).output().expect("started");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (json(&output), said)
+    };
+    let (found, said) = evaluate("run/data/test.csv");
+    let patients = &found["patients"];
+    let overlap = |n: &Value| json!({"patients": n, "of": patients, "is_estimate": false});
+    assert_eq!(found["training_overlap"], overlap(&0.into()));
+    assert_eq!(found["known_as"], Value::Null);
+    assert!(!said.contains("training data"), "{said}");
+
+    // A part of train has another fingerprint; its patients are known all the same.
+    let table = fs::read_to_string(folder.path().join("run/data/train.csv")).expect("readable");
+    let part: Vec<&str> = table.lines().take(30).collect();
+    fs::write(folder.path().join("part.csv"), part.join("\n") + "\n").expect("written");
+    let (found, said) = evaluate("part.csv");
+    let patients = &found["patients"];
+    let overlap = json!({"patients": patients, "of": patients, "is_estimate": false});
+    assert_eq!(found["training_overlap"], overlap);
+    let warning =
+        format!("{patients} of its {patients} patients were in the checkpoint's training");
+    assert!(said.contains(&warning), "{said}");
+    assert!(!said.contains("these very radiographs"), "{said}");
 }
 
 fn read_json(path: &Path) -> Value {

@@ -4,12 +4,12 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
-use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
 use crate::escape::quoted;
 use crate::finding::FindingSet;
+use crate::known_splits::{KnownSplit, known_split};
 use crate::prevalence::Prevalence;
 use crate::radiograph::{Label, PatientId, Radiograph};
 
@@ -119,26 +119,16 @@ impl Cohort {
     /// for every order of rows and columns.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let mut names: Vec<&str> = self
-            .radiographs
-            .iter()
-            .map(|one| one.image.as_str())
-            .collect();
-        names.sort_unstable();
-        let mut hash = Sha256::new();
-        for (place, name) in names.into_iter().enumerate() {
-            if place > 0 {
-                hash.update(b"\n");
-            }
-            hash.update(name.as_bytes());
-        }
-        hash.finalize()
-            .iter()
-            .fold(String::new(), |mut text, byte| {
-                // Writing to a string cannot fail.
-                let _ = write!(text, "{byte:02x}");
-                text
-            })
+        let names = self.radiographs.iter().map(|one| one.image.as_str());
+        fingerprint_of(names.collect())
+    }
+
+    /// The published list that this is, whole, under the names it was published with or with folders
+    /// before them (`images_001/00000001_000.png`).
+    #[must_use]
+    pub fn known_split(&self) -> Option<&'static KnownSplit> {
+        let files = self.radiographs.iter().map(|one| one.image.file_name());
+        known_split(&fingerprint_of(files.collect()))
     }
 
     /// The same radiographs with their labels in the order of `findings`, matched by name.
@@ -212,6 +202,20 @@ impl Cohort {
     pub fn prevalence(&self) -> Prevalence {
         Prevalence::of(self)
     }
+}
+
+/// The SHA-256, in hexadecimal, of the sorted names joined by line feeds.
+fn fingerprint_of(mut names: Vec<&str>) -> String {
+    names.sort_unstable();
+    let mut hash = Sha256::new();
+    for (place, name) in names.into_iter().enumerate() {
+        if place > 0 {
+            hash.update(b"\n");
+        }
+        hash.update(name.as_bytes());
+    }
+    let digits = |text: String, byte: &u8| text + &format!("{byte:02x}");
+    hash.finalize().iter().fold(String::new(), digits)
 }
 
 /// The places of names that came before, each with the place of the first.

@@ -36,6 +36,12 @@ impl ImageName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name without the folders before it.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        self.0.rsplit_once('/').map_or(&*self.0, |(_, file)| file)
+    }
 }
 
 fn fault_of(name: &str) -> Option<ImageNameFault> {

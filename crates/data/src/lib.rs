@@ -34,7 +34,9 @@ mod finding;
 mod frame;
 mod header;
 mod image_name;
+mod known_splits;
 mod pass;
+mod patient_sketch;
 mod prevalence;
 mod radiograph;
 mod read;
@@ -52,6 +54,8 @@ pub use fault::{KEPT_FAULTS, TableFault, TableFaultKind, TableFaults};
 pub use finding::{Finding, FindingError, FindingSet};
 pub use frame::{ColumnFacts, ColumnKind, PatientsWith, RadiographsPerPatient};
 pub use image_name::{ImageName, ImageNameError, ImageNameFault};
+pub use known_splits::{KNOWN_SPLITS, KnownSplit, known_split};
+pub use patient_sketch::{PatientOverlap, PatientSketch, PatientSketchError};
 pub use prevalence::{
     FindingPrevalence, PosWeightRule, PosWeightRuleError, PosWeights, Prevalence,
 };

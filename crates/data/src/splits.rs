@@ -57,6 +57,20 @@ impl Splits {
         self.test.as_ref()
     }
 
+    /// The same splits without these images in valid and test: copies of what another split has
+    /// under another name. Train loses nothing.
+    #[must_use]
+    pub fn without_images(self, of_valid: &BTreeSet<&str>, of_test: &BTreeSet<&str>) -> Self {
+        let without = |cohort: &Cohort, images: &BTreeSet<&str>| {
+            cohort.filtered(|radiograph| !images.contains(radiograph.image.as_str()))
+        };
+        Self {
+            valid: without(&self.valid, of_valid),
+            test: self.test.as_ref().map(|test| without(test, of_test)),
+            train: self.train,
+        }
+    }
+
     /// The three, taken apart.
     #[must_use]
     pub fn into_parts(self) -> (Cohort, Cohort, Option<Cohort>) {
@@ -386,6 +400,18 @@ mod tests {
             (dropped[1].image.as_str(), dropped[1].shared_with),
             ("e.png", "valid")
         );
+    }
+
+    #[test]
+    fn images_are_taken_out_of_valid_and_test_alone() {
+        let train = plain(&[("a.png", "1")]);
+        let valid = plain(&[("b.png", "2"), ("c.png", "3")]);
+        let test = plain(&[("d.png", "4"), ("e.png", "5")]);
+        let splits = Splits::new(train.clone(), valid, Some(test)).unwrap();
+        let splits = splits.without_images(&["a.png", "b.png"].into(), &["e.png", "c.png"].into());
+        assert_eq!(splits.train(), &train);
+        assert_eq!(images(splits.valid()), ["c.png"].into());
+        assert_eq!(images(splits.test().unwrap()), ["d.png"].into());
     }
 
     #[test]

@@ -6,11 +6,13 @@
     reason = "a test stops where its claim fails"
 )]
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
 use cxr_data::{
-    Cohort, ReadOptions, SharedImages, SharedPatients, explore, read_cohort, repair, split_cohort,
+    Cohort, PatientSketch, ReadOptions, SharedImages, SharedPatients, explore, known_split,
+    read_cohort, repair, split_cohort,
 };
 
 /// The folder of the published tables, or `None` after saying that it is not here.
@@ -111,4 +113,72 @@ fn all_112_120_rows_are_read_split_and_checked() {
         "{:?}",
         started.elapsed()
     );
+}
+
+#[test]
+fn published_lists_are_recognised_whole_and_only_whole() {
+    let Some(nih) = nih() else { return };
+    let whole = cohort(nih.join("full-labels.csv"));
+    let listed = |name: &str| {
+        let text = std::fs::read_to_string(nih.join(name)).unwrap();
+        let names: BTreeSet<&str> = text.lines().map(str::trim).collect();
+        let is_listed = |place: &usize| names.contains(whole.radiographs()[*place].image.as_str());
+        let places: Vec<usize> = (0..whole.len()).filter(is_listed).collect();
+        whole.select(&places)
+    };
+    let test = listed("official_test_list.txt");
+    let short = test.select(&(1..test.len()).collect::<Vec<_>>());
+    assert_eq!(short.known_split(), None);
+    let seed = |name: &str| cohort(nih.join(format!("seed/{name}.csv")));
+    for (cohort, name) in [
+        (
+            listed("official_train_val_list.txt"),
+            "NIH official train_val",
+        ),
+        (test, "NIH official test"),
+        (whole.clone(), "NIH ChestX-ray14, all"),
+        (seed("train-small"), "the write-up's train-small"),
+        (seed("valid-small"), "the write-up's valid-small"),
+        (seed("test"), "the write-up's test"),
+    ] {
+        let known = cohort.known_split().unwrap();
+        assert_eq!(known.name, name);
+        assert_eq!(known_split(&cohort.fingerprint()), Some(known));
+        assert_eq!(
+            (known.n_radiographs, known.n_patients),
+            (cohort.len(), cohort.n_patients())
+        );
+    }
+}
+
+#[test]
+fn a_list_with_folders_before_its_names_is_recognised() {
+    let Some(nih) = nih() else { return };
+    let text = std::fs::read_to_string(nih.join("seed/valid-small.csv")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("valid.csv");
+    std::fs::write(&path, text.replace("\n0", "\nimages_001/0")).unwrap();
+    let valid = cohort(path);
+    assert!(valid.radiographs()[3].image.as_str().contains('/'));
+    assert_eq!(known_split(&valid.fingerprint()), None);
+    let known = valid.known_split().unwrap();
+    assert_eq!(known.name, "the write-up's valid-small");
+}
+
+#[test]
+fn a_sketch_of_nih_s_train_val_list_is_small_and_exact() {
+    let Some(nih) = nih() else { return };
+    let whole = cohort(nih.join("full-labels.csv"));
+    let sketch = PatientSketch::of(&whole);
+    let n_bytes = serde_json::to_vec(&sketch).unwrap().len();
+    println!("{} patients in {n_bytes} bytes", sketch.n_patients());
+    assert!(n_bytes < 310_000);
+    let test = cohort(nih.join("seed/test.csv"));
+    let overlap = sketch.overlap(&test).unwrap();
+    assert_eq!((overlap.patients, overlap.of), (389, 389));
+    let train = PatientSketch::of(&cohort(nih.join("seed/train-small.csv")));
+    assert_eq!(train.overlap(&test).unwrap().patients, 0);
+    let valid = cohort(nih.join("seed/valid-small.csv"));
+    let overlap = train.overlap(&valid).unwrap();
+    assert_eq!((overlap.patients, overlap.of), (11, 97));
 }

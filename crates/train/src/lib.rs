@@ -55,7 +55,7 @@ pub use layers::{DEFAULTS, Layers, Origin, PRESETS, ResolvedConfig, schema};
 pub use loader::{Batch, Loader};
 pub use optimizer::{Adam, OptimizerKind};
 pub use pictures::{Pictured, Reading, SkippedImage, load_pictures};
-pub use run::{BEST, LAST, Prepared, RunOutcome, RunRequest, SplitSummary, run};
+pub use run::{BEST, LAST, Prepared, RunOutcome, RunRequest, SplitSummary, TRAIN_PATIENTS, run};
 pub use schedule::{Schedule, ScheduleKind};
 pub use state::{Fingerprints, TrainState};
 pub use train_error::TrainError;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use cxr_augment::{Buffers, ImageFolder, Keep, Preprocess, TrainTransform};
-use cxr_data::{Cohort, PosWeights};
+use cxr_data::{Cohort, PatientSketch, PosWeights};
 use cxr_metrics::{Evaluation, History};
 use cxr_models::{Architecture, Checkpoint, CheckpointHeader, ModelConfig, Network, TrainingFacts};
 use cxr_report::plots::{ClassTable, FindingCounts, SplitSize, Tile};
@@ -30,6 +30,8 @@ use crate::watch::Watch;
 pub const BEST: &str = "weights/best.safetensors";
 /// The weights of the last epoch.
 pub const LAST: &str = "weights/last.safetensors";
+/// The note of a checkpoint that holds the [`PatientSketch`] of its training cohort.
+pub const TRAIN_PATIENTS: &str = "train_patients";
 const GENERATIONS: &str = "weights";
 /// The images of the batch that a run stopped at.
 const NON_FINITE: &str = "data/non_finite.txt";
@@ -83,6 +85,8 @@ pub struct SplitSummary {
     pub patients: usize,
     /// SHA-256 of its sorted image names.
     pub fingerprint: String,
+    /// The published list that it is.
+    pub known_as: Option<&'static str>,
 }
 
 /// Everything a run has read: splits without leakage, pixels, weights for positives.
@@ -96,6 +100,8 @@ pub struct Prepared {
     pub(crate) pos_weights: PosWeights,
     pub(crate) model: ModelConfig,
     pub(crate) fingerprints: Fingerprints,
+    /// The patients of train, for the checkpoint.
+    pub(crate) patients: PatientSketch,
     pub(crate) warnings: Vec<String>,
     /// Memory of batches, which every epoch uses again.
     pub(crate) buffers: Buffers,
@@ -170,6 +176,7 @@ impl SplitSummary {
             radiographs: cohort.len(),
             patients: cohort.n_patients(),
             fingerprint: cohort.fingerprint(),
+            known_as: cohort.known_split().map(|known| known.name),
         }
     }
 }
@@ -212,8 +219,10 @@ impl Prepared {
             train: train.fingerprint(),
             valid: pictured.splits.valid().fingerprint(),
         };
+        let patients = PatientSketch::of(train);
         Ok(Self {
             pictured,
+            patients,
             leakage,
             findings,
             preprocess,
@@ -408,10 +417,11 @@ pub(crate) fn header(
     config: &RunConfig,
     prepared: &Prepared,
 ) -> Result<CheckpointHeader, TrainError> {
-    let preprocess =
-        serde_json::to_value(&prepared.preprocess).map_err(|error| TrainError::Resume {
-            reason: error.to_string(),
-        })?;
+    let not_json = |error: serde_json::Error| TrainError::Resume {
+        reason: error.to_string(),
+    };
+    let preprocess = serde_json::to_value(&prepared.preprocess).map_err(not_json)?;
+    let patients = serde_json::to_value(&prepared.patients).map_err(not_json)?;
     let training = TrainingFacts {
         train_fingerprint: Some(prepared.fingerprints.train.clone()),
         valid_fingerprint: Some(prepared.fingerprints.valid.clone()),
@@ -419,6 +429,7 @@ pub(crate) fn header(
         step: Some(state.n_batches),
         seed: Some(config.seed),
         pretrained: (!config.pretrained.is_empty()).then(|| config.pretrained.clone()),
+        notes: [(TRAIN_PATIENTS.to_owned(), patients)].into(),
         ..TrainingFacts::default()
     };
     let model = prepared.model.clone();

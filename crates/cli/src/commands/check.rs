@@ -1,16 +1,20 @@
-//! `cxr check`: faults of tables and images, and what splits share; `--repair` writes clean tables.
+//! `cxr check`: faults of tables and images, which published lists the tables are, and what splits
+//! share; `--repair` writes clean tables.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod copies;
+mod text;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cxr_augment::{ImageFolder, Preprocess, decode};
+use cxr_augment::ImageFolder;
 use cxr_data::{
-    Cohort, ReadOptions, Repaired, SharedImages, SharedPatients, Splits, Uncertain, read_cohort,
-    repair, write_cohort,
+    Cohort, ReadOptions, SharedImages, SharedPatients, Splits, Uncertain, read_cohort, repair,
+    write_cohort,
 };
-use rayon::prelude::*;
 use serde::Serialize;
 
+use self::copies::{CopiesBetween, Likenesses};
 use super::Outcome;
 use super::output_tables::refuse_inputs;
 use crate::console::Console;
@@ -28,7 +32,7 @@ pub(crate) struct Args {
     /// The table that is read once, last.
     #[arg(long, value_name = "CSV")]
     test: Option<PathBuf>,
-    /// The folder of the images: each is decoded.
+    /// The folder of the images: each is decoded, and compared with those of the other tables.
     #[arg(long, value_name = "DIR")]
     images: Option<PathBuf>,
     /// Write train.csv, valid.csv and test.csv without leakage into this folder. Train loses
@@ -57,6 +61,11 @@ struct Findings {
     /// Rows of each table; `null` for one that cannot be read.
     rows: BTreeMap<&'static str, Option<usize>>,
     repaired_rows: Option<BTreeMap<&'static str, usize>>,
+    /// The published list that each table is.
+    known_splits: BTreeMap<&'static str, Option<&'static str>>,
+    /// Images that look the same in two splits, under different names; `null` where no images were
+    /// looked at.
+    near_duplicates: Option<CopiesBetween>,
 }
 
 impl Findings {
@@ -72,25 +81,30 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
     }
     let mut findings = Findings::default();
     let cohorts = read_all(args, &mut findings, console);
-    if let Some(folder) = &args.images {
-        check_images(&cohorts, folder, &mut findings, console)?;
-    }
+    let likenesses = match &args.images {
+        Some(folder) => Some(look_at_images(&cohorts, folder, &mut findings, console)?),
+        None => None,
+    };
     let train = cohort(&cohorts, "train");
     let valid = cohort(&cohorts, "valid");
     if let (Some(train), Some(valid)) = (train, valid) {
         let test = cohort(&cohorts, "test");
         compare(train, valid, test, &mut findings);
+        findings.near_duplicates =
+            likenesses.map(|likenesses| CopiesBetween::find(&likenesses, train, valid, test));
         if args.test.is_none() || test.is_some() {
-            let repaired = repair(train.clone(), valid.clone(), test.cloned());
-            findings.repaired_rows = Some(rows_of(&repaired.splits));
+            let repaired = repaired(train, valid, test, findings.near_duplicates.as_ref());
+            findings.repaired_rows = Some(rows_of(&repaired));
             if let Some(folder) = &args.repair {
                 write_repaired(&repaired, folder, &findings, console)?;
             }
         }
     }
+    let copies = findings.near_duplicates.as_ref();
     findings.clean = findings.n_faults == 0
         && findings.shared_patients.is_empty()
-        && findings.shared_images.is_empty();
+        && findings.shared_images.is_empty()
+        && copies.is_none_or(CopiesBetween::is_empty);
     let exit_code = findings.faults.iter().map(|fault| fault.exit_code).max();
     if !findings.faults.is_empty() {
         console.note(Failure::of_many(findings.faults.clone(), findings.n_faults));
@@ -98,7 +112,7 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
     if args.json {
         console.json(&findings)?;
     } else {
-        print(&findings, console);
+        text::print(&findings, console);
     }
     Ok(if findings.clean {
         Outcome::Done
@@ -131,10 +145,13 @@ fn read_all(args: &Args, findings: &mut Findings, console: Console) -> Vec<(&'st
                     .iter()
                     .for_each(|warning| console.warn(warning));
                 findings.rows.insert(name, Some(read.cohort.len()));
+                let known = read.cohort.known_split().map(|known| known.name);
+                findings.known_splits.insert(name, known);
                 cohorts.push((name, read.cohort));
             }
             Err(faults) => {
                 findings.rows.insert(name, None);
+                findings.known_splits.insert(name, None);
                 findings
                     .faults
                     .extend(faults.faults().iter().map(Fault::from));
@@ -162,39 +179,39 @@ fn compare(train: &Cohort, valid: &Cohort, test: Option<&Cohort>, findings: &mut
     findings.shared_images = SharedImages::between(train, valid, test);
 }
 
-/// Reads and decodes every image once.
-fn check_images(
+/// Decodes every image once: those that cannot be used are faults, of the others is kept what they
+/// look like.
+fn look_at_images(
     cohorts: &[(&str, Cohort)],
     folder: &Path,
     findings: &mut Findings,
     console: Console,
-) -> Result<(), Failure> {
+) -> Result<Likenesses, Failure> {
     let folder = ImageFolder::open(folder)?;
-    let names: BTreeSet<&str> = cohorts
-        .iter()
-        .flat_map(|(_, cohort)| cohort.radiographs())
-        .map(|radiograph| radiograph.image.as_str())
-        .collect();
-    let names: Vec<&str> = names.into_iter().collect();
-    let spec = Preprocess::default();
-    let outcomes: Vec<_> = names
-        .par_iter()
-        .map(|name| {
-            let decoded = decode(&folder.read(name)?, name, &spec)?;
-            Ok(decoded.warnings)
-        })
-        .collect();
-    for outcome in outcomes {
-        let outcome: Result<_, cxr_augment::ImageFault> = outcome;
-        match outcome {
-            Ok(warnings) => warnings.iter().for_each(|warning| {
-                let place = warning.location().unwrap_or_default();
-                console.warn(format_args!("[{}] {warning}: {place}", warning.code()));
-            }),
-            Err(fault) => findings.fault(Fault::from(&fault)),
-        }
+    let cohorts: Vec<&Cohort> = cohorts.iter().map(|(_, cohort)| cohort).collect();
+    let (likenesses, warnings, faults) = Likenesses::read(&folder, &cohorts);
+    for warning in &warnings {
+        let place = warning.location().unwrap_or_default();
+        console.warn(format_args!("[{}] {warning}: {place}", warning.code()));
     }
-    Ok(())
+    faults
+        .iter()
+        .for_each(|fault| findings.fault(Fault::from(fault)));
+    Ok(likenesses)
+}
+
+/// The splits without what they share: patients, images, and images that look the same.
+fn repaired(
+    train: &Cohort,
+    valid: &Cohort,
+    test: Option<&Cohort>,
+    copies: Option<&CopiesBetween>,
+) -> Splits {
+    let splits = repair(train.clone(), valid.clone(), test.cloned()).splits;
+    match copies {
+        Some(copies) => copies.taken_out_of(splits),
+        None => splits,
+    }
 }
 
 fn rows_of(splits: &Splits) -> BTreeMap<&'static str, usize> {
@@ -216,7 +233,7 @@ fn parts(splits: &Splits) -> impl Iterator<Item = (&'static str, &Cohort)> {
 
 /// Faults are not mended: tables are written only where leakage is all that stands.
 fn write_repaired(
-    repaired: &Repaired,
+    repaired: &Splits,
     folder: &Path,
     findings: &Findings,
     console: Console,
@@ -226,54 +243,10 @@ fn write_repaired(
         return Ok(());
     }
     fs_err::create_dir_all(folder)?;
-    for (name, cohort) in parts(&repaired.splits) {
+    for (name, cohort) in parts(repaired) {
         let path = folder.join(format!("{name}.csv"));
         write_cohort(cohort, &path)?;
         console.note(format_args!("{}: {} rows", path.display(), cohort.len()));
     }
     Ok(())
-}
-
-fn print(findings: &Findings, console: Console) {
-    for name in ["train", "valid", "test"] {
-        let Some(rows) = findings.rows.get(name) else {
-            continue;
-        };
-        let repaired = findings
-            .repaired_rows
-            .as_ref()
-            .and_then(|rows| rows.get(name));
-        match (rows, repaired) {
-            (Some(rows), Some(repaired)) if rows != repaired => {
-                console.line(format_args!(
-                    "{name}: {rows} rows, {repaired} after a repair"
-                ));
-            }
-            (Some(rows), _) => console.line(format_args!("{name}: {rows} rows")),
-            (None, _) => console.line(format_args!("{name}: has faults")),
-        }
-    }
-    let (patients, images) = (&findings.shared_patients, &findings.shared_images);
-    let ids = |list: &[cxr_data::PatientId]| list.iter().map(ToString::to_string).collect();
-    for (what, pair, names) in [
-        ("patient", "train and valid", ids(&patients.train_valid)),
-        ("patient", "train and test", ids(&patients.train_test)),
-        ("patient", "valid and test", ids(&patients.valid_test)),
-        ("image", "train and valid", images.train_valid.clone()),
-        ("image", "train and test", images.train_test.clone()),
-        ("image", "valid and test", images.valid_test.clone()),
-    ] {
-        let names: Vec<String> = names;
-        if !names.is_empty() {
-            let (n, list) = (names.len(), names.join(" "));
-            let plural = if n == 1 { "" } else { "s" };
-            console.line(format_args!("{pair} share {n} {what}{plural}: {list}"));
-        }
-    }
-    console.line(match (findings.clean, findings.n_faults) {
-        (true, _) => "clean".to_owned(),
-        (false, 0) => "leakage: `--repair DIR` writes tables without it".to_owned(),
-        (false, 1) => "1 fault".to_owned(),
-        (false, n) => format!("{n} faults"),
-    });
 }

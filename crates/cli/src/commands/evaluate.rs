@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ArgGroup;
 use cxr_augment::{CacheEvent, ImageFolder, Keep, PixelCache};
-use cxr_data::{Cohort, FindingSet, Uncertain};
+use cxr_data::{Cohort, FindingSet, PatientOverlap, Uncertain};
 use cxr_infer::LoadedModel;
 use cxr_metrics::{
     Convention, Evaluation, EvaluationInput, FindingCalibration, MetricFault, OperatingPoint,
@@ -21,8 +21,8 @@ use serde::Serialize;
 
 use self::gate::Gate;
 use self::remarks::{
-    warn_of_conventions, warn_of_dropped_findings, warn_of_fall_backs, warn_of_shared_patients,
-    warn_of_training_data,
+    note_known_split, warn_of_conventions, warn_of_dropped_findings, warn_of_fall_backs,
+    warn_of_shared_patients, warn_of_training_data,
 };
 use self::table::Table;
 use super::Outcome;
@@ -102,6 +102,7 @@ struct Subject {
     cohort: Cohort,
     scores: Scores,
     chosen: Chosen,
+    training_overlap: Option<PatientOverlap>,
 }
 
 /// What was chosen elsewhere, or should have been.
@@ -111,12 +112,16 @@ struct Chosen {
     thresholds_from: ThresholdsFrom,
 }
 
-/// What `--json` prints: the evaluation's keys, and one that says how honest its thresholds are.
+/// What `--json` prints: the evaluation's keys, and those that say how honest it is.
 #[derive(Serialize)]
 struct Printed<'a> {
     #[serde(flatten)]
     evaluation: &'a Evaluation,
     thresholds_from: ThresholdsFrom,
+    /// The published list that was evaluated on.
+    known_as: Option<&'static str>,
+    /// How many patients the checkpoint was trained on too; `null` where that is not known.
+    training_overlap: Option<PatientOverlap>,
 }
 
 pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
@@ -136,6 +141,7 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
         Convention::Strict
     };
     let evaluation = measure(&subject, convention)?;
+    let known_as = note_known_split(&subject.cohort, console);
     if args.sklearn_compat {
         warn_of_conventions(&evaluation, console);
     }
@@ -144,6 +150,8 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
         console.json(&Printed {
             evaluation: &evaluation,
             thresholds_from,
+            known_as,
+            training_overlap: subject.training_overlap,
         })?;
     } else {
         console.line(Table {
@@ -163,6 +171,7 @@ fn from_predictions(args: &Args, path: &Path, console: Console) -> Result<Subjec
         cohort,
         scores,
         chosen,
+        training_overlap: None,
     })
 }
 
@@ -175,7 +184,7 @@ fn from_checkpoint(
     let model = LoadedModel::open(checkpoint)?;
     let findings = FindingSet::from_names(model.findings().to_vec())?;
     let cohort = read_labels(&args.table, args.uncertain, Some(&findings), console)?;
-    warn_of_training_data(&model, &cohort, console);
+    let training_overlap = warn_of_training_data(&model, &cohort, console);
     let folder = ImageFolder::open(images)?;
     let scores = run_over(&model, &cohort, (&folder, &args.cache.keep()), console)?;
     let mut chosen = match args.thresholds {
@@ -194,6 +203,7 @@ fn from_checkpoint(
         cohort,
         scores,
         chosen,
+        training_overlap,
     })
 }
 

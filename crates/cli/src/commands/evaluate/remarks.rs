@@ -1,13 +1,28 @@
 //! What a user should know beside the figures: warnings on stderr.
 
-use cxr_data::{Cohort, FindingSet, SharedPatients};
+use cxr_data::{Cohort, FindingSet, PatientOverlap, PatientSketch, SharedPatients};
 use cxr_infer::LoadedModel;
 use cxr_metrics::{Evaluation, OperatingPoint};
+use cxr_train::TRAIN_PATIENTS;
 
 use super::table::by_reason;
 use crate::console::Console;
 
-pub(super) fn warn_of_training_data(model: &LoadedModel, cohort: &Cohort, console: Console) {
+/// The published list that the table is, said with what to beware of in it.
+pub(super) fn note_known_split(cohort: &Cohort, console: Console) -> Option<&'static str> {
+    let known = cohort.known_split()?;
+    let (table, name, caution) = (cohort.name(), known.name, known.caution);
+    console.note(format_args!("{table} is {name}: {caution}"));
+    Some(known.name)
+}
+
+/// How many patients of the table the checkpoint was trained on, where it knows them. Says so, and
+/// whether it was trained or validated on the very table.
+pub(super) fn warn_of_training_data(
+    model: &LoadedModel,
+    cohort: &Cohort,
+    console: Console,
+) -> Option<PatientOverlap> {
     let training = &model.header().training;
     let fingerprint = Some(cohort.fingerprint());
     for (split, seen) in [
@@ -21,6 +36,34 @@ pub(super) fn warn_of_training_data(model: &LoadedModel, cohort: &Cohort, consol
             ));
         }
     }
+    let overlap = sketch_of(model, console)?.overlap(cohort)?;
+    if overlap.patients > 0 {
+        let estimated = if overlap.is_estimate {
+            "an estimated "
+        } else {
+            ""
+        };
+        console.warn(format_args!(
+            "{}: {estimated}{} of its {} patients were in the checkpoint's training data, by their \
+             identifiers: the figures are of people it has seen",
+            cohort.name(),
+            overlap.patients,
+            overlap.of
+        ));
+    }
+    Some(overlap)
+}
+
+/// The patients that the checkpoint was trained on. Imported and older ones do not know them.
+fn sketch_of(model: &LoadedModel, console: Console) -> Option<PatientSketch> {
+    let note = model.header().training.notes.get(TRAIN_PATIENTS)?;
+    let read = serde_json::from_value(note.clone());
+    if let Err(error) = &read {
+        console.warn(format_args!(
+            "the checkpoint's note of its patients cannot be read: {error}"
+        ));
+    }
+    read.ok()
 }
 
 pub(super) fn warn_of_fall_backs(points: &[OperatingPoint], cohort: &Cohort, console: Console) {

@@ -100,7 +100,7 @@ fn split_record(split: &cxr_train::SplitSummary) -> SplitRecord {
         radiographs: split.radiographs as u64,
         patients: split.patients as u64,
         fingerprint: split.fingerprint.clone(),
-        known_as: None,
+        known_as: split.known_as.map(str::to_owned),
     }
 }
 
