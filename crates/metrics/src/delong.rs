@@ -289,6 +289,20 @@ pub fn macro_standard_error(influences: &[Vec<f64>], n_patients: usize) -> Resul
     Ok((unbiased(n_patients) * squares).sqrt())
 }
 
+/// Degrees of freedom of the standard error of a mean of AUROCs, at least 1, from each one's own
+/// standard error and degrees of freedom: Satterthwaite's, which takes the findings for independent.
+pub fn macro_degrees_of_freedom(terms: &[(f64, f64)]) -> f64 {
+    let variance = sum(terms.iter().map(|&(error, _)| error.powi(2)));
+    let spread = sum(terms
+        .iter()
+        .map(|&(error, freedom)| error.powi(4) / freedom));
+    if spread > 0.0 {
+        (variance.powi(2) / spread).max(1.0)
+    } else {
+        1.0
+    }
+}
+
 /// I / (I − 1).
 fn unbiased(count: usize) -> f64 {
     as_f64(count) / as_f64(count - 1)
@@ -353,6 +367,15 @@ mod tests {
             p.degrees_of_freedom(&[0; 200]),
             Err(Undefined::PositivesOfOnePatient)
         );
+    }
+
+    #[test]
+    fn a_mean_has_the_degrees_of_freedom_of_what_dominates_it() {
+        let alike = macro_degrees_of_freedom(&[(0.01, 20.0), (0.01, 20.0)]);
+        assert!((alike - 40.0).abs() < 1e-9);
+        let one_rules = macro_degrees_of_freedom(&[(0.1, 6.0), (0.001, 500.0)]);
+        assert!((one_rules - 6.0).abs() < 0.01);
+        assert!((macro_degrees_of_freedom(&[]) - 1.0).abs() <= 0.0);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use cxr_metrics::{
     Cells, Clusters, Interval, MetricFault, PatientBootstrap, Placements, Ranking, Undefined,
-    macro_standard_error,
+    macro_degrees_of_freedom, macro_standard_error,
 };
 use cxr_stream::{Purpose, Stream};
 use rayon::prelude::*;
@@ -107,8 +107,8 @@ struct Measured {
     /// Standard deviation of the estimates: what a standard error should be.
     deviation: f64,
     clustered: Coverage,
-    /// The clustered one by Student's t in place of the normal distribution; one finding only.
-    student: Option<Coverage>,
+    /// The clustered one by Student's t in place of the normal distribution.
+    student: Coverage,
     independent: Coverage,
     bootstrap: Option<Coverage>,
 }
@@ -154,7 +154,6 @@ fn print(measured: &Measured, console: Console) {
             100.0 * of.coverage_se
         )
     };
-    let if_any = |of: &Option<Coverage>| of.as_ref().map_or("–".to_owned(), share);
     console.line(format_args!(
         "{}, {}, {:.0}, {:.2}: {}, {}, {}, {}",
         measured.design.patients,
@@ -162,9 +161,9 @@ fn print(measured: &Measured, console: Console) {
         measured.mean_positives,
         measured.true_auroc,
         share(&measured.clustered),
-        if_any(&measured.student),
+        share(&measured.student),
         share(&measured.independent),
-        if_any(&measured.bootstrap),
+        measured.bootstrap.as_ref().map_or("–".to_owned(), share),
     ));
 }
 
@@ -216,7 +215,9 @@ fn try_once(
         clustered: as_one(&placed, &|placed| {
             placed.by_normal(&patients, clusters.n_clusters())
         }),
-        student: as_one(&placed, &|placed| placed.by_student(&patients)),
+        student: as_one(&placed, &|placed| {
+            placed.by_student(&patients, clusters.n_clusters())
+        }),
         independent: as_one(&placed, &|placed| placed.by_normal(&rows, rows.len())),
         bootstrap: bootstrap.transpose()?,
     })
@@ -244,31 +245,33 @@ impl Placed {
         }))
     }
 
-    /// Of one finding its own interval; of several that of their mean.
     fn by_normal(&self, patients: &[usize], n_patients: usize) -> Estimated {
-        let own = self.of_finding.iter();
-        let own = own.map(|one| one.clustered_standard_error(patients));
-        let own = own.collect::<Result<Vec<f64>, Undefined>>()?;
-        let error = match own[..] {
-            [own] => own,
-            _ => {
-                let influences = self.of_finding.iter().map(|one| one.influence(patients));
-                let influences = influences.collect::<Result<Vec<_>, Undefined>>()?;
-                macro_standard_error(&influences, n_patients)?
-            }
-        };
+        let error = self.standard_error(patients, n_patients)?;
         Ok((Interval::of_share(self.estimate, error)?, error))
     }
 
-    /// Of one finding only.
-    fn by_student(&self, patients: &[usize]) -> Estimated {
-        let [one] = &self.of_finding[..] else {
-            return Err(Undefined::TermWithoutError);
-        };
-        let error = one.clustered_standard_error(patients)?;
-        let freedom = one.degrees_of_freedom(patients)?;
+    fn by_student(&self, patients: &[usize], n_patients: usize) -> Estimated {
+        let error = self.standard_error(patients, n_patients)?;
+        let terms = self.of_finding.iter().map(|one| {
+            let own = one.clustered_standard_error(patients)?;
+            Ok((own, one.degrees_of_freedom(patients)?))
+        });
+        let terms = terms.collect::<Result<Vec<(f64, f64)>, Undefined>>()?;
+        let freedom = macro_degrees_of_freedom(&terms);
         let interval = Interval::of_share_by_student(self.estimate, error, freedom)?;
         Ok((interval, error))
+    }
+
+    /// Of one finding its own; of several that of their mean.
+    fn standard_error(&self, patients: &[usize], n_patients: usize) -> Result<f64, Undefined> {
+        let own = self.of_finding.iter();
+        let own = own.map(|one| one.clustered_standard_error(patients));
+        let own = own.collect::<Result<Vec<f64>, Undefined>>()?;
+        if let [own] = own[..] {
+            return Ok(own);
+        }
+        let influences = self.of_finding.iter().map(|one| one.influence(patients));
+        macro_standard_error(&influences.collect::<Result<Vec<_>, _>>()?, n_patients)
     }
 }
 
@@ -286,7 +289,7 @@ fn summarise(design: &Design, trials: &[Trial], is_bootstrapped: bool) -> Measur
         mean_positives: mean(trials.iter().map(|trial| trial.positives as f64)),
         deviation: mean(estimates.iter().map(|estimate| (estimate - centre).powi(2))).sqrt(),
         clustered: coverage(&|trial| trial.clustered.ok()),
-        student: (design.findings.len() == 1).then(|| coverage(&|trial| trial.student.ok())),
+        student: coverage(&|trial| trial.student.ok()),
         independent: coverage(&|trial| trial.independent.ok()),
         bootstrap: is_bootstrapped.then(|| coverage(&|trial| trial.bootstrap?.ok())),
     }
