@@ -64,7 +64,7 @@ pub use compare::{Comparison, FindingComparison, MacroComparison, PairedDifferen
 pub use confusion::Confusion;
 pub use curves::{PrecisionRecallCurve, RocCurve};
 pub use decisions::{Decisions, Threshold};
-pub use delong::{Clusters, Placements, macro_standard_error};
+pub use delong::{Clusters, Placements, macro_degrees_of_freedom, macro_standard_error};
 pub use evaluate::{EvaluationInput, evaluate};
 pub use evaluation::{
     Baselines, CalibratedFigures, Convention, Evaluation, FindingBaselines, FindingEvaluation,

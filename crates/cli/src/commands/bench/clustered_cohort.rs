@@ -10,7 +10,7 @@
 use std::f64::consts::SQRT_2;
 
 use cxr_metrics::{Logits, MetricFault, Scores, Truths};
-use cxr_stream::{Purpose, Stream};
+use cxr_stream::Stream;
 use serde::Serialize;
 
 /// Share of a label's hidden variable that all radiographs of a patient have in common.
@@ -112,6 +112,7 @@ fn normal_quantile(share: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use cxr_metrics::{Cells, auroc};
+    use cxr_stream::Purpose;
 
     use super::*;
 

@@ -1,12 +1,12 @@
 //! `cxr bench coverage`: how often 95 % intervals of the AUROC hold the truth, on made-up cohorts of
 //! patients with several radiographs.
 //!
-//! The clustered interval, the one that takes radiographs for independent (DeLong's), and on request
-//! the bootstrap's. Deliberately not here: the cohorts themselves (`clustered_cohort`).
+//! The clustered interval, the same by Student's t, the one that takes radiographs for independent
+//! (DeLong's), and on request the bootstrap's. Deliberately not here: the cohorts themselves (`clustered_cohort`).
 
 use cxr_metrics::{
-    Cells, Clusters, Interval, MacroMean, MetricFault, PatientBootstrap, Placements, Ranking,
-    Undefined, macro_standard_error,
+    Cells, Clusters, Interval, MetricFault, PatientBootstrap, Placements, Ranking, Undefined,
+    macro_degrees_of_freedom, macro_standard_error,
 };
 use cxr_stream::{Purpose, Stream};
 use rayon::prelude::*;
@@ -107,6 +107,8 @@ struct Measured {
     /// Standard deviation of the estimates: what a standard error should be.
     deviation: f64,
     clustered: Coverage,
+    /// The clustered one by Student's t in place of the normal distribution.
+    student: Coverage,
     independent: Coverage,
     bootstrap: Option<Coverage>,
 }
@@ -137,7 +139,7 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
     } else {
         console.line(
             "patients, findings, positives of the rarest, AUROC: coverage of the clustered interval, \
-             of the one for independent radiographs, of the bootstrap's",
+             of the same by Student's t, of the one for independent radiographs, of the bootstrap's",
         );
         designs.iter().for_each(|design| print(design, console));
     }
@@ -153,17 +155,15 @@ fn print(measured: &Measured, console: Console) {
         )
     };
     console.line(format_args!(
-        "{}, {}, {:.0}, {:.2}: {}, {}, {}",
+        "{}, {}, {:.0}, {:.2}: {}, {}, {}, {}",
         measured.design.patients,
         measured.design.findings.len(),
         measured.mean_positives,
         measured.true_auroc,
         share(&measured.clustered),
+        share(&measured.student),
         share(&measured.independent),
-        measured
-            .bootstrap
-            .as_ref()
-            .map_or("not asked for".to_owned(), share),
+        measured.bootstrap.as_ref().map_or("–".to_owned(), share),
     ));
 }
 
@@ -176,6 +176,7 @@ struct Trial {
     positives: usize,
     estimate: Option<f64>,
     clustered: Estimated,
+    student: Estimated,
     independent: Estimated,
     bootstrap: Option<Estimated>,
 }
@@ -197,98 +198,124 @@ fn try_once(
     let clusters = Clusters::by_name(&cohort.patients);
     let rows: Vec<usize> = (0..cohort.patients.len()).collect();
     let patients = clusters.of_rows(&rows);
-    let n_findings = cohort.truths.n_findings();
-    let placements = (0..n_findings).map(|finding| {
-        let cells = Cells::of(&cohort.scores, &cohort.truths, finding)?;
-        let ranking = Ranking::new(&cells.scores, &cells.truths);
-        Ok(ranking.and_then(|ranking| Placements::of(&ranking, &cells.truths)))
-    });
-    let placements: Vec<Result<Placements, Undefined>> =
-        placements.collect::<Result<_, MetricFault>>()?;
-    let placements: Result<Vec<Placements>, Undefined> = placements.into_iter().collect();
-    let estimate = placements.as_ref().map_err(|&reason| reason).map(|all| {
-        MacroMean::of(all.iter().map(|one| Some(one.auroc())))
-            .value
-            .unwrap_or(0.0)
-    });
-    let by = |patients: &[usize], n_patients| {
-        let error = standard_error(
-            placements.as_ref().map_err(|&reason| reason)?,
-            patients,
-            n_patients,
-        )?;
-        Ok((Interval::of_share(estimate?, error)?, error))
-    };
+    let placed = Placed::of(cohort)?;
     let bootstrap = draws.map(|draws| {
         let bootstrap = PatientBootstrap::new(clusters.clone(), draws, seed);
         let found = bootstrap.macro_auroc(&cohort.scores, &cohort.truths)?;
         Ok(found.map(|found| (found.interval, found.standard_error)))
     });
+    let support = (0..cohort.truths.n_findings()).map(|finding| cohort.truths.support(finding));
+    let as_one = |placed: &Result<Placed, Undefined>, by: &dyn Fn(&Placed) -> Estimated| {
+        placed.as_ref().map_err(|&reason| reason).and_then(by)
+    };
     Ok(Trial {
         radiographs: rows.len(),
-        positives: (0..n_findings)
-            .map(|f| cohort.truths.support(f))
-            .min()
-            .unwrap_or(0),
-        estimate: estimate.ok(),
-        clustered: by(&patients, clusters.n_clusters()),
-        independent: by(&rows, rows.len()),
+        positives: support.min().unwrap_or(0),
+        estimate: placed.as_ref().ok().map(|placed| placed.estimate),
+        clustered: as_one(&placed, &|placed| {
+            placed.by_normal(&patients, clusters.n_clusters())
+        }),
+        student: as_one(&placed, &|placed| {
+            placed.by_student(&patients, clusters.n_clusters())
+        }),
+        independent: as_one(&placed, &|placed| placed.by_normal(&rows, rows.len())),
         bootstrap: bootstrap.transpose()?,
     })
 }
 
-/// Of one finding its own; of several that of their mean.
-fn standard_error(
-    placements: &[Placements],
-    patients: &[usize],
-    n_patients: usize,
-) -> Result<f64, Undefined> {
-    let own = placements
-        .iter()
-        .map(|one| one.clustered_standard_error(patients))
-        .collect::<Result<Vec<f64>, Undefined>>()?;
-    if let [own] = own[..] {
-        return Ok(own);
+/// The placement values of every finding of a cohort, and the mean AUROC.
+struct Placed {
+    of_finding: Vec<Placements>,
+    estimate: f64,
+}
+
+impl Placed {
+    fn of(cohort: &ClusteredCohort) -> Result<Result<Self, Undefined>, MetricFault> {
+        let cells = (0..cohort.truths.n_findings())
+            .map(|finding| Cells::of(&cohort.scores, &cohort.truths, finding))
+            .collect::<Result<Vec<Cells>, MetricFault>>()?;
+        let placements = cells.iter().map(|cells| {
+            let ranking = Ranking::new(&cells.scores, &cells.truths)?;
+            Placements::of(&ranking, &cells.truths)
+        });
+        let of_all = placements.collect::<Result<Vec<Placements>, Undefined>>();
+        Ok(of_all.map(|of_finding| Self {
+            estimate: mean(of_finding.iter().map(Placements::auroc)),
+            of_finding,
+        }))
     }
-    let influences = placements.iter().map(|one| one.influence(patients));
-    macro_standard_error(
-        &influences.collect::<Result<Vec<_>, Undefined>>()?,
-        n_patients,
-    )
+
+    fn by_normal(&self, patients: &[usize], n_patients: usize) -> Estimated {
+        let error = self.standard_error(patients, n_patients)?;
+        Ok((Interval::of_share(self.estimate, error)?, error))
+    }
+
+    fn by_student(&self, patients: &[usize], n_patients: usize) -> Estimated {
+        let error = self.standard_error(patients, n_patients)?;
+        let terms = self.of_finding.iter().map(|one| {
+            let own = one.clustered_standard_error(patients)?;
+            Ok((own, one.degrees_of_freedom(patients)?))
+        });
+        let terms = terms.collect::<Result<Vec<(f64, f64)>, Undefined>>()?;
+        let freedom = macro_degrees_of_freedom(&terms);
+        let interval = Interval::of_share_by_student(self.estimate, error, freedom)?;
+        Ok((interval, error))
+    }
+
+    /// Of one finding its own; of several that of their mean.
+    fn standard_error(&self, patients: &[usize], n_patients: usize) -> Result<f64, Undefined> {
+        let own = self.of_finding.iter();
+        let own = own.map(|one| one.clustered_standard_error(patients));
+        let own = own.collect::<Result<Vec<f64>, Undefined>>()?;
+        if let [own] = own[..] {
+            return Ok(own);
+        }
+        let influences = self.of_finding.iter().map(|one| one.influence(patients));
+        macro_standard_error(&influences.collect::<Result<Vec<_>, _>>()?, n_patients)
+    }
 }
 
 fn summarise(design: &Design, trials: &[Trial], is_bootstrapped: bool) -> Measured {
-    let mean = |values: &mut dyn Iterator<Item = f64>| {
-        let (n, total) = values.fold((0_usize, 0.0), |(n, total), value| (n + 1, total + value));
-        if n == 0 { 0.0 } else { total / n as f64 }
-    };
-    let truth = mean(&mut design.findings.iter().map(|finding| finding.auroc));
-    let rarest = |trial: &Trial| trial.positives as f64;
-    let centre = mean(&mut trials.iter().filter_map(|trial| trial.estimate));
-    let squares = trials.iter().filter_map(|trial| trial.estimate);
+    let truth = mean(design.findings.iter().map(|finding| finding.auroc));
+    let estimates: Vec<f64> = trials.iter().filter_map(|trial| trial.estimate).collect();
+    let centre = mean(estimates.iter().copied());
     let coverage = |of: &dyn Fn(&Trial) -> Option<(Interval, f64)>| {
-        let found: Vec<(Interval, f64)> = trials.iter().filter_map(of).collect();
-        let hits = found
-            .iter()
-            .map(|(interval, _)| f64::from(u8::from(interval.contains(truth))));
-        let coverage = mean(&mut hits.into_iter());
-        Coverage {
-            coverage,
-            coverage_se: (coverage * (1.0 - coverage) / found.len().max(1) as f64).sqrt(),
-            defined: found.len(),
-            mean_se: mean(&mut found.iter().map(|&(_, error)| error)),
-        }
+        Coverage::of(&trials.iter().filter_map(of).collect::<Vec<_>>(), truth)
     };
     Measured {
         design: *design,
         true_auroc: truth,
-        mean_radiographs: mean(&mut trials.iter().map(|trial| trial.radiographs as f64)),
-        mean_positives: mean(&mut trials.iter().map(rarest)),
-        deviation: mean(&mut squares.map(|estimate| (estimate - centre).powi(2))).sqrt(),
+        mean_radiographs: mean(trials.iter().map(|trial| trial.radiographs as f64)),
+        mean_positives: mean(trials.iter().map(|trial| trial.positives as f64)),
+        deviation: mean(estimates.iter().map(|estimate| (estimate - centre).powi(2))).sqrt(),
         clustered: coverage(&|trial| trial.clustered.ok()),
+        student: coverage(&|trial| trial.student.ok()),
         independent: coverage(&|trial| trial.independent.ok()),
         bootstrap: is_bootstrapped.then(|| coverage(&|trial| trial.bootstrap?.ok())),
     }
+}
+
+impl Coverage {
+    fn of(found: &[(Interval, f64)], truth: f64) -> Self {
+        let hits = found
+            .iter()
+            .filter(|(interval, _)| interval.contains(truth))
+            .count();
+        let n = found.len().max(1) as f64;
+        let coverage = hits as f64 / n;
+        Self {
+            coverage,
+            coverage_se: (coverage * (1.0 - coverage) / n).sqrt(),
+            defined: found.len(),
+            mean_se: mean(found.iter().map(|&(_, error)| error)),
+        }
+    }
+}
+
+/// 0 for nothing.
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let n = values.len().max(1);
+    values.sum::<f64>() / n as f64
 }
 
 #[cfg(test)]
