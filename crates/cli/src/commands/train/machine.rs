@@ -101,6 +101,7 @@ fn split_record(split: &cxr_train::SplitSummary) -> SplitRecord {
         patients: split.patients as u64,
         fingerprint: split.fingerprint.clone(),
         known_as: None,
+        caution: None,
     }
 }
 
