@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::attributes::attributes_of;
 use crate::config::RunConfig;
+use crate::examples::{Said, examples_of};
 use crate::run::{BEST, LAST, Prepared, RunOutcome, header};
 use crate::state::TrainState;
 use crate::train_error::TrainError;
@@ -65,11 +66,11 @@ pub(crate) fn close(
     };
     folder.write_json(EVALUATION, &evaluations)?;
     folder.draw_history(&state.history, Some(&valid_evaluation.baselines))?;
-    let (shown, evaluation) = match (&test, &test_evaluation) {
-        (Some(test), Some(evaluation)) => (("test", test), evaluation),
-        _ => (("valid", &valid), &valid_evaluation),
+    let (name, shown, evaluation) = match (&test, &test_evaluation) {
+        (Some(test), Some(evaluation)) => ("test", test, evaluation),
+        _ => ("valid", &valid, &valid_evaluation),
     };
-    folder.draw_evaluation(shown.0, evaluation, &shown.1.scores, &shown.1.truths)?;
+    draw(name, shown, evaluation, &chosen, folder)?;
     let weight_digest = best.weight_digest()?;
     folder.append_event(
         EventKind::RunEnd,
@@ -92,6 +93,7 @@ struct Chosen {
 /// A split with the network's word on each of its radiographs.
 struct Scored<'a> {
     cohort: &'a Cohort,
+    pixels: &'a PixelCache,
     scores: Scores,
     truths: Truths,
 }
@@ -100,12 +102,13 @@ fn scored<'a>(
     network: &Network,
     prepared: &Prepared,
     cohort: &'a Cohort,
-    pixels: &PixelCache,
+    pixels: &'a PixelCache,
 ) -> Result<Scored<'a>, TrainError> {
     let logits = Predictor::new(network, &prepared.preprocess)?.logits(pixels)?;
     let places: Vec<usize> = (0..cohort.len()).collect();
     Ok(Scored {
         cohort,
+        pixels,
         scores: Scores::Logits(logits),
         truths: truths_of(cohort, &places)?,
     })
@@ -144,6 +147,27 @@ fn report_split(
         split_fingerprint: &scored.cohort.fingerprint(),
         convention: Convention::Strict,
     })?)
+}
+
+/// The pictures of the split that the run is judged by.
+fn draw(
+    split: &str,
+    scored: &Scored<'_>,
+    evaluation: &Evaluation,
+    chosen: &Chosen,
+    folder: &RunFolder,
+) -> Result<(), TrainError> {
+    let (scores, truths) = (&scored.scores, &scored.truths);
+    folder.draw_evaluation(split, evaluation, scores, truths)?;
+    folder.draw_findings(split, evaluation, (scores, truths), &chosen.calibrations)?;
+    let said = Said {
+        cohort: scored.cohort,
+        pixels: scored.pixels,
+        scores,
+        truths,
+    };
+    folder.draw_examples(split, &examples_of(&said, &chosen.points)?)?;
+    Ok(())
 }
 
 fn as_json(calibrations: &[FindingCalibration]) -> Result<serde_json::Value, TrainError> {

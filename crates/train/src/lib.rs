@@ -26,6 +26,7 @@ mod closing;
 mod cohorts;
 mod config;
 mod config_fault;
+mod examples;
 mod fit;
 mod generation;
 mod images;

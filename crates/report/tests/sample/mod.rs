@@ -11,8 +11,9 @@
 use std::collections::BTreeMap;
 
 use cxr_metrics::{
-    Convention, EpochRecord, Evaluation, EvaluationInput, History, Logits, MacroMean,
-    OperatingPoint, PassSummary, Scores, ThresholdRule, Truths, choose_operating_points, evaluate,
+    Attribute, Cells, Convention, EpochRecord, Evaluation, EvaluationInput, FindingCalibration,
+    History, Logits, MacroMean, OperatingPoint, PassSummary, Scores, ThresholdRule, Truths,
+    choose_operating_points, evaluate,
 };
 use cxr_report::plots::{ClassTable, FindingCounts, SplitSize, Tile};
 use cxr_report::*;
@@ -63,7 +64,45 @@ fn draw(n_rows: u64, seed: u64) -> (Scores, Truths) {
     (scores, Truths::known(&truths, FINDINGS.len()).unwrap())
 }
 
-fn split(n_rows: u64, seed: u64, points: &[OperatingPoint]) -> Split {
+/// Maps fitted on these radiographs, as for a loss that weighs positives 3 times.
+fn fit(scores: &Scores, truths: &Truths) -> Vec<FindingCalibration> {
+    let fit = |(place, name): (usize, &String)| {
+        let cells = Cells::of(scores, truths, place).unwrap();
+        FindingCalibration::fit(name, &cells.scores, &cells.truths, 3.0).unwrap()
+    };
+    names().iter().enumerate().map(fit).collect()
+}
+
+/// Sex, age band and view; the view goes with the effusion, and some radiographs have none.
+fn attributes(truths: &Truths) -> Vec<Attribute> {
+    let rows: Vec<usize> = (0..truths.n_rows()).collect();
+    let effusion = truths.column(4);
+    let attribute = |name: &str, group: &dyn Fn(usize) -> Option<&'static str>| {
+        let groups: Vec<Option<String>> = rows
+            .iter()
+            .map(|&row| group(row).map(str::to_owned))
+            .collect();
+        Attribute::new(name, &groups).unwrap()
+    };
+    let ages = ["0–17", "18–39", "40–64", "65+"];
+    vec![
+        attribute("sex", &|row| Some(if row / 2 % 3 == 0 { "F" } else { "M" })),
+        attribute("age band", &|row| ages.get(row / 2 * 7 % 4).copied()),
+        attribute("view <i>", &|row| match (effusion[row], row % 10) {
+            (_, 9) => None,
+            (Some(true), 0..7) => Some("AP"),
+            (_, 0..2) => Some("AP"),
+            _ => Some("PA"),
+        }),
+    ]
+}
+
+fn split(
+    n_rows: u64,
+    seed: u64,
+    points: &[OperatingPoint],
+    calibrations: &[FindingCalibration],
+) -> Split {
     let (scores, truths) = draw(n_rows, seed);
     let patients: Vec<String> = (0..n_rows).map(|row| (row / 2).to_string()).collect();
     let evaluation = evaluate(&EvaluationInput {
@@ -72,8 +111,8 @@ fn split(n_rows: u64, seed: u64, points: &[OperatingPoint]) -> Split {
         truths: &truths,
         patients: &patients,
         operating_points: points,
-        calibrations: &[],
-        attributes: &[],
+        calibrations,
+        attributes: &attributes(&truths),
         split_fingerprint: "9f2c1e44b07a6d3158ac02e7f4d91b6a",
         convention: Convention::Strict,
     })
@@ -85,11 +124,20 @@ fn split(n_rows: u64, seed: u64, points: &[OperatingPoint]) -> Split {
     }
 }
 
-/// Valid with thresholds of its own, and test with those.
-pub(crate) fn splits() -> (Split, Split) {
+/// What valid gives away: thresholds and calibrations.
+pub(crate) fn fitted_on_valid() -> (Vec<OperatingPoint>, Vec<FindingCalibration>) {
     let (scores, truths) = draw(200, 1);
     let points = choose_operating_points(&scores, &truths, ThresholdRule::Youden).unwrap();
-    (split(200, 1, &points), split(400, 2, &points))
+    (points, fit(&scores, &truths))
+}
+
+/// Valid with thresholds and calibrations of its own, and test with those.
+pub(crate) fn splits() -> (Split, Split) {
+    let (points, fitted) = fitted_on_valid();
+    (
+        split(200, 1, &points, &fitted),
+        split(400, 2, &points, &fitted),
+    )
 }
 
 pub(crate) fn history(n_epochs: u32) -> History {
@@ -168,7 +216,12 @@ pub(crate) fn classes() -> ClassTable {
 
 /// Grey shapes that are told apart: no radiographs.
 pub(crate) fn tiles() -> Vec<Tile> {
-    let tile = |place: u64| {
+    (0..32).map(|place| tile(place, 64)).collect()
+}
+
+fn tile(place: u64, side: u32) -> Tile {
+    let scale = 64.0 / f64::from(side);
+    {
         let mut stream = Stream::new(3, Purpose::Test, 99, place);
         let (x0, y0, tilt) = (
             stream.range(22.0, 42.0),
@@ -181,14 +234,31 @@ pub(crate) fn tiles() -> Vec<Tile> {
             (60.0 + 150.0 * lung(-12.0) * lung(12.0) * (1.0 - (u / 60.0).powi(2)).max(0.0)) as u8
         };
         Tile {
-            width: 64,
-            height: 64,
-            pixels: (0..64 * 64)
-                .map(|i| pixel(f64::from(i % 64), f64::from(i / 64)))
+            width: side as usize,
+            height: side as usize,
+            pixels: (0..side * side)
+                .map(|i| pixel(scale * f64::from(i % side), scale * f64::from(i / side)))
                 .collect(),
         }
+    }
+}
+
+/// The examples of test with their pictures.
+fn examples(test: &Split, points: &[OperatingPoint]) -> Vec<Example> {
+    let chosen = choose_examples(&test.scores, &test.truths, points).unwrap();
+    let example = |one: &ChosenExample| {
+        let logit = test.scores.ranking_column(one.finding)[one.row];
+        Example {
+            finding: names()[one.finding].clone(),
+            kind: one.kind,
+            image: format!("{:08}_<{:03}>.png", one.row / 2, one.row % 2),
+            logit,
+            probability: 1.0 / (1.0 + (-logit).exp()),
+            threshold: points[one.finding].threshold().probability(),
+            picture: tile(one.row as u64, 256),
+        }
     };
-    (0..32).map(tile).collect()
+    chosen.iter().map(example).collect()
 }
 
 fn ceilings() -> serde_json::Value {
@@ -205,7 +275,8 @@ pub(crate) fn record() -> RunRecord {
         radiographs,
         patients,
         fingerprint: format!("{:064x}", radiographs * 7919),
-        known_as: None,
+        known_as: (name == "test").then(|| "a list of the sample’s own".into()),
+        caution: (name == "test").then(|| "Half of it is <b>made up</b>.".into()),
     };
     RunRecord {
         status: RunStatus::Finished,
@@ -292,6 +363,12 @@ pub(crate) fn write_run(run: &RunFolder) {
     run.draw_history(&history(12), Some(&valid.evaluation.baselines))
         .unwrap();
     run.draw_evaluation("test", &test.evaluation, &test.scores, &test.truths)
+        .unwrap();
+    let (points, fitted) = fitted_on_valid();
+    let of_test = (&test.scores, &test.truths);
+    run.draw_findings("test", &test.evaluation, of_test, &fitted)
+        .unwrap();
+    run.draw_examples("test", &examples(&test, &points))
         .unwrap();
     let evaluations = Evaluations {
         valid: Some(valid.evaluation),
