@@ -292,7 +292,7 @@ mod tests {
                 .unwrap()
                 .install(|| {
                     cohort
-                        .bootstrap(200)
+                        .bootstrap(3000)
                         .macro_auroc(&cohort.scores, &cohort.truths)
                 })
                 .unwrap()
@@ -443,6 +443,14 @@ mod tests {
             let ratio = clustered / found.standard_error;
             assert!((ratio - 1.0).abs() < 0.05, "{ratio}");
         }
+    }
+
+    #[test]
+    fn the_standard_error_is_numpys_with_one_degree_of_freedom_less() {
+        // numpy.std([1, 2, 4, 8], ddof=1).
+        let found = summarise(&[Some(1.0), None, Some(4.0), Some(2.0), Some(8.0)]).unwrap();
+        assert!((found.standard_error - 3.095_695_936_834_452).abs() < 1e-12);
+        assert_eq!((found.defined, found.of), (4, 5));
     }
 
     #[test]
