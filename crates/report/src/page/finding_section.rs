@@ -81,7 +81,7 @@ fn curves(page: &mut Html, data: &ReportData, place: usize, finding: &FindingEva
 }
 
 fn operating_points(page: &mut Html, finding: &FindingEvaluation) {
-    page.markup("<div class=\"scroll\">\n<table>\n");
+    page.markup("<div class=\"scroll\">\n<table class=\"points\">\n");
     head(
         page,
         &[

@@ -7,7 +7,7 @@ use cxr_metrics::{Evaluation, Parts, RecallGap, ShortcutFinding};
 use super::ReportData;
 use super::cells::{cell, head, interval, reason};
 use super::html::Html;
-use super::number::{count, figure};
+use super::number::{count, counted, figure};
 
 /// So many gaps stand there at once; the others unfold.
 const N_WIDEST: usize = 10;
@@ -112,8 +112,7 @@ fn gap_table(page: &mut Html, parts: &Parts, gaps: &[&RecallGap]) {
             );
         }
         page.element("<td>", figure(Some(gap.gap)), "");
-        let limits = interval(gap.gap_ci).replace('-', "−");
-        page.element("<small class=\"whole\">", limits, "</small>");
+        page.element("<small class=\"whole\">", limits(gap), "</small>");
         if excludes_zero(gap) {
             page.markup("<small class=\"whole\">excludes 0</small>");
         }
@@ -122,11 +121,25 @@ fn gap_table(page: &mut Html, parts: &Parts, gaps: &[&RecallGap]) {
     page.markup("</tbody>\n</table>\n</div>\n");
 }
 
-fn excludes_zero(gap: &RecallGap) -> bool {
-    !gap.gap_ci.contains(0.0)
+/// Where every positive of both groups fares alike there is no spread, and no interval to speak of.
+fn has_width(gap: &RecallGap) -> bool {
+    gap.gap_ci.upper - gap.gap_ci.lower > f64::EPSILON
 }
 
-/// "0.812 of 25 positives".
+fn excludes_zero(gap: &RecallGap) -> bool {
+    has_width(gap) && !gap.gap_ci.contains(0.0)
+}
+
+/// "−0.012 to 0.340".
+fn limits(gap: &RecallGap) -> String {
+    if !has_width(gap) {
+        return "no interval: no spread".into();
+    }
+    let (lower, upper) = (gap.gap_ci.lower, gap.gap_ci.upper);
+    format!("{} to {}", figure(Some(lower)), figure(Some(upper)))
+}
+
+/// "0.812, 25 positives".
 fn recall(parts: &Parts, gap: &RecallGap, group: &str) -> String {
     let subgroup = parts
         .subgroups
@@ -135,7 +148,8 @@ fn recall(parts: &Parts, gap: &RecallGap, group: &str) -> String {
     let finding =
         subgroup.and_then(|subgroup| subgroup.findings.iter().find(|one| one.name == gap.finding));
     finding.map_or_else(String::new, |finding| {
-        format!("{} of {}", figure(finding.recall), count(finding.support))
+        let positives = counted(finding.support, "positive", "positives");
+        format!("{}, {positives}", figure(finding.recall))
     })
 }
 
