@@ -458,7 +458,7 @@ fn patients_that_valid_and_test_share_are_remarked_on() {
 fn a_gate_that_is_missed_exits_with_7_after_every_figure_was_printed() {
     let (predictions, table) = (path("metrics_predictions.csv"), path("metrics_table.csv"));
     let words = ["--predictions", &predictions, "--table", &table, "--json"];
-    let gated = |least| evaluate(&[&words[..], &["--min-auroc", least]].concat());
+    let gated = |least: &str| evaluate(&[&words[..], &["--min-auroc", least]].concat());
     let reached = evaluate(&words);
     let json: Value = serde_json::from_str(&reached.stdout).expect("JSON");
     let auroc = json["macro"]["auroc"].as_f64().expect("a mean");
