@@ -16,6 +16,9 @@ use cxr_augment::{
 use cxr_stream::{Purpose, Stream};
 use rayon::prelude::*;
 
+/// What a copy may have gone through.
+type Change<'a> = &'a (dyn Fn(&Pixels) -> Pixels + Sync);
+
 /// A soft picture that only this number has.
 fn cloud(number: u64, side: u32) -> Pixels {
     let mut stream = Stream::new(11, Purpose::Test, 0, number);
@@ -206,7 +209,7 @@ fn real_radiographs_are_copies_of_their_copies_and_of_nothing_else() {
     );
     println!("512² and 64²: {n_copies} pairs, {farthest} bits");
     assert!(closest[0] > MAX_DISTANCE + 10 && closest[1] > MAX_DISTANCE);
-    let copies: [(&str, &(dyn Fn(&Pixels) -> Pixels + Sync), f64); 7] = [
+    let copies: [(&str, Change<'_>, f64); 7] = [
         ("at 1024²", &|film| resize(film, 1024, 1024), 1.0),
         ("at 224 × 224", &|film| resize(film, 224, 224), 1.0),
         ("at 64²", &|film| resize(film, 64, 64), 1.0),
