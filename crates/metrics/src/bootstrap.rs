@@ -7,7 +7,7 @@
 //! Tibshirani 1993 (percentile interval); Field & Welsh 2007 (clusters). Deliberately not here:
 //! corrections of the percentiles' bias.
 
-use crate::summation::{as_f64, mean, sum};
+use crate::summation::{as_f64, mean, quantile, sum};
 use crate::{Cells, Clusters, Interval, MetricFault, Ranking, Scores, Truths, Undefined};
 use cxr_stream::{Purpose, Stream};
 use rayon::prelude::*;
@@ -221,14 +221,6 @@ fn summarise(drawn: &[Option<f64>]) -> Result<Bootstrapped, Undefined> {
         defined: values.len(),
         of: drawn.len(),
     })
-}
-
-/// `numpy.quantile(sorted, share)` of at least one value.
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let place = as_f64(sorted.len() - 1) * share;
-    let below = place.floor() as usize;
-    let (low, high) = (sorted[below], sorted[(below + 1).min(sorted.len() - 1)]);
-    low + (high - low) * (place - place.floor())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! here: mending a calibration, which is fitted on valid and belongs to a step of its own.
 
 use crate::Undefined;
-use crate::summation::{as_f64, mean, sum};
+use crate::summation::{as_f64, mean, quantile, sum};
 use serde::{Deserialize, Serialize};
 
 /// Bins of a reliability curve and of the ECE, unless another number is asked for.
@@ -216,21 +216,7 @@ fn even(i: usize, n: usize) -> f64 {
 fn quantile_edges(values: &[f64], n: usize) -> Vec<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
-    let last = sorted.len() - 1;
-    let edge = |i: usize| {
-        let place = as_f64(last) * (even(i, n) * 100.0 / 100.0);
-        let below = place.floor();
-        let (low, weight) = (below as usize, place - below);
-        if low >= last {
-            return sorted[last];
-        }
-        let (a, b) = (sorted[low], sorted[low + 1]);
-        if weight >= 0.5 {
-            b - (b - a) * (1.0 - weight)
-        } else {
-            a + (b - a) * weight
-        }
-    };
+    let edge = |i: usize| quantile(&sorted, even(i, n) * 100.0 / 100.0);
     (0..=n).map(edge).collect()
 }
 

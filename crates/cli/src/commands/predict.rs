@@ -177,14 +177,14 @@ fn print_table(predicted: &[Predicted], console: Console) {
         console.line(&image.image);
         for finding in &image.findings {
             console.line(format_args!(
-                "  {:<20} {:>7.4}{}  threshold {:>7.4}{}",
+                "  {:<20} {:>7.4}  threshold {:>7.4}  {:<8}{}",
                 finding.name,
                 finding.probability,
+                finding.threshold,
+                if finding.decision { "positive" } else { "" },
                 finding
                     .calibrated_probability
-                    .map_or_else(String::new, |p| format!("  calibrated {p:>7.4}")),
-                finding.threshold,
-                if finding.decision { "  positive" } else { "" }
+                    .map_or_else(String::new, |p| format!("  calibrated {p:.4}")),
             ));
         }
     }
