@@ -195,22 +195,80 @@ fn a_run_that_only_began_has_a_page_too() {
     assert_well_formed(&without_style(&page), &["meta", "img"]);
 }
 
+/// Every SVG in a folder and in the folders inside it.
+fn svgs(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let found = paths.flat_map(|path| {
+        if path.is_dir() {
+            svgs(&path)
+        } else {
+            vec![path]
+        }
+    });
+    found
+        .filter(|path| path.extension().is_some_and(|extension| extension == "svg"))
+        .collect()
+}
+
 #[test]
 fn every_plot_is_well_formed_and_passes_the_pages_own_check() {
     let (_root, run) = sample_run();
-    let mut n_plots = 0;
-    for entry in std::fs::read_dir(run.dir().join("plots")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "svg") {
-            let svg = std::fs::read_to_string(&path).unwrap();
-            assert_well_formed(&svg, &[]);
-            page::PlotSvg::new(&path, &svg).unwrap();
-            assert!(svg.contains("currentColor") && !svg.contains("#010203"));
-            assert!(!svg.contains("NaN"), "{}", path.display());
-            n_plots += 1;
+    let paths = svgs(&run.dir().join("plots"));
+    // Nine of the whole, and four of each finding.
+    assert_eq!(paths.len(), 9 + 4 * 14);
+    for path in paths {
+        let svg = std::fs::read_to_string(&path).unwrap();
+        assert_well_formed(&svg, &[]);
+        page::PlotSvg::new(&path, &svg).unwrap();
+        assert!(svg.contains("currentColor") && !svg.contains("#010203"));
+        assert!(!svg.contains("NaN"), "{}", path.display());
+    }
+}
+
+#[test]
+fn a_findings_curves_mark_the_carried_and_the_oracle_point_where_they_are_defined() {
+    let (_root, run) = sample_run();
+    let plot = |finding: &str, plot: &str| {
+        let path = format!("plots/findings/{finding}/{plot}.svg");
+        std::fs::read_to_string(run.dir().join(path)).unwrap()
+    };
+    for name in ["roc", "pr", "thresholds"] {
+        let svg = plot("05-effusion", name);
+        assert!(svg.contains("carried") && svg.contains("oracle"), "{name}");
+        // The dots are full, the rings are not; each stands in the legend and on the curve.
+        let circles = || svg.split('<').filter(|tag| tag.starts_with("circle "));
+        let rings = circles().filter(|circle| circle.contains("fill=\"none\""));
+        assert_eq!((rings.count(), circles().count()), (2, 4), "{name}");
+    }
+    let calibration = plot("05-effusion", "calibration");
+    assert!(calibration.contains("as trained") && calibration.contains("calibrated (platt)"));
+    assert!(plot("08-hernia", "roc").contains("no positive"));
+    assert!(!plot("08-hernia", "roc").contains("oracle"));
+    assert!(plot("08-hernia", "calibration").contains("calibrated (unweighted)"));
+}
+
+#[test]
+fn an_evaluation_without_its_newer_figures_still_gives_a_page() {
+    let (_root, run) = sample_run();
+    let path = run.dir().join(cxr_report::EVALUATION);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut evaluations: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for finding in evaluations["test"]["findings"].as_array_mut().unwrap() {
+        for key in [
+            "prevalence",
+            "recall_ci",
+            "specificity_ci",
+            "oracle",
+            "ece_by_chance",
+        ] {
+            finding.as_object_mut().unwrap().remove(key).unwrap();
         }
     }
-    assert_eq!(n_plots, 9);
+    std::fs::write(&path, evaluations.to_string()).unwrap();
+    let page = page_of(run.dir());
+    assert!(page.contains("no reason recorded") && !page.contains("NaN"));
+    assert_well_formed(&without_style(&page), &["meta", "img"]);
 }
 
 #[test]

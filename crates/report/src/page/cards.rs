@@ -54,19 +54,24 @@ fn mean_ceiling(data: &ReportData, evaluation: &Evaluation) -> Option<f64> {
     Some(ceilings.iter().sum::<f64>() / f64::from(n))
 }
 
-/// For how many findings the probabilities in force beat saying the prevalence, of how many.
-fn better_than_prevalence(evaluation: &Evaluation) -> (usize, usize) {
-    let pairs: Vec<(f64, f64)> = evaluation
-        .findings
-        .iter()
+/// Findings with both classes, with the Brier scores in force and of saying the prevalence.
+fn brier_pairs(evaluation: &Evaluation) -> impl Iterator<Item = (&str, f64, f64)> {
+    let findings = evaluation.findings.iter();
+    findings
         .filter(|finding| finding.support > 0 && finding.negatives > 0)
         .filter_map(|finding| {
             let brier = InForce::of(finding).brier?;
-            Some((brier, finding.baselines.brier_prevalence?))
+            let no_skill = finding.baselines.brier_prevalence?;
+            Some((finding.name.as_str(), brier, no_skill))
         })
-        .collect();
-    let is_better = |pair: &&(f64, f64)| pair.0 < pair.1;
-    (pairs.iter().filter(is_better).count(), pairs.len())
+}
+
+/// Findings whose probabilities in force do not beat saying the prevalence.
+pub(super) fn no_better_than_prevalence(evaluation: &Evaluation) -> Vec<&str> {
+    brier_pairs(evaluation)
+        .filter(|(_, brier, no_skill)| brier >= no_skill)
+        .map(|(name, ..)| name)
+        .collect()
 }
 
 fn figures(page: &mut Html, data: &ReportData, split: &str, evaluation: &Evaluation) {
@@ -122,7 +127,8 @@ fn figures(page: &mut Html, data: &ReportData, split: &str, evaluation: &Evaluat
             figure(baselines.label_accuracy_all_negative)
         ),
     );
-    let (n_better, n_findings) = better_than_prevalence(evaluation);
+    let n_findings = brier_pairs(evaluation).count();
+    let n_better = n_findings - no_better_than_prevalence(evaluation).len();
     card(
         page,
         "Better Brier score",

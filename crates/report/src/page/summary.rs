@@ -127,6 +127,14 @@ fn remarks(page: &mut Html, data: &ReportData, evaluation: &Evaluation) {
             undefined.join(", ")
         ));
     }
+    let no_better = cards::no_better_than_prevalence(evaluation);
+    if !no_better.is_empty() {
+        remarks.push(format!(
+            "Probabilities of {} are no better than saying the prevalence to everybody (Brier \
+             score).",
+            no_better.join(", ")
+        ));
+    }
     if data
         .run
         .data
