@@ -156,12 +156,17 @@ pub struct CalibratedFigures {
     pub in_force: bool,
     /// Factor of the logit; `None` where the map does not exist.
     pub slope: Option<f64>,
-    /// What is added to it; a shift of the prevalence comes after that.
+    /// What is added to it.
     pub intercept: Option<f64>,
     /// Least probability of the map; 0 for most.
+    #[serde(default)]
     pub floor: Option<f64>,
     /// Largest probability of the map; 1 for most.
+    #[serde(default)]
     pub ceiling: Option<f64>,
+    /// What is added to the calibrated logit for another prevalence; 0 for most.
+    #[serde(default)]
+    pub shift: Option<f64>,
     /// Mean probability, to be held against the prevalence.
     pub mean_probability: Option<f64>,
     /// Brier score.

@@ -149,6 +149,11 @@ impl LogitMap {
         self.ceiling
     }
 
+    /// What is added last, for another prevalence.
+    pub fn shift(&self) -> f64 {
+        self.shift
+    }
+
     /// The logit that stands for `z`.
     pub fn apply(&self, z: f64) -> f64 {
         let moved = self.slope.mul_add(z, self.intercept);

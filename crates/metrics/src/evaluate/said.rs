@@ -127,6 +127,7 @@ impl<'a> Said<'a> {
             intercept: map.map(|map| map.intercept()),
             floor: map.map(|map| map.floor()),
             ceiling: map.map(|map| map.ceiling()),
+            shift: map.map(|map| map.shift()),
             mean_probability: measured.as_ref().and_then(|(_, mean)| *mean),
             brier: figure(|f| f.brier),
             log_loss: figure(|f| f.log_loss),

@@ -65,7 +65,7 @@ fn mended(page: &mut Html, finding: &FindingEvaluation, figures: &CalibratedFigu
         move || reason(undefined, key)
     };
     cell(page, figures.slope, None, why("map"));
-    cell(page, figures.intercept, None, why("map"));
+    cell(page, figures.intercept, bounds(figures), why("map"));
     let prevalence = finding
         .prevalence
         .map(|value| format!("prevalence {}", figure(Some(value))));
@@ -80,6 +80,23 @@ fn mended(page: &mut Html, finding: &FindingEvaluation, figures: &CalibratedFigu
     cell(page, figures.ece, None, why("ece"));
     cell(page, figures.ece_by_chance, None, why("ece_by_chance"));
     page.markup("</tr>\n");
+}
+
+/// What the map has beside slope and intercept.
+fn bounds(figures: &CalibratedFigures) -> Option<String> {
+    let (floor, ceiling) = (figures.floor?, figures.ceiling?);
+    let mut parts = Vec::new();
+    if floor > 0.0 || ceiling < 1.0 {
+        parts.push(format!(
+            "floor {}, ceiling {}",
+            figure(Some(floor)),
+            figure(Some(ceiling))
+        ));
+    }
+    if let Some(shift) = figures.shift.filter(|shift| shift.abs() > 0.0) {
+        parts.push(format!("shift {}", figure(Some(shift))));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 fn as_trained(page: &mut Html, finding: &FindingEvaluation) {
