@@ -117,6 +117,10 @@ fn every_text_from_outside_is_escaped() {
         !page.contains("<b>Nodule"),
         "a finding's name became markup"
     );
+    for markup in ["<b>made up", "view <i>", "_<0"] {
+        assert!(!page.contains(markup), "{markup}");
+    }
+    assert!(page.contains("&lt;b&gt;made up&lt;/b&gt;") && page.contains("view &lt;i&gt;"));
     let escaped = "&lt;img src=x onerror=alert(1)&gt;&quot;&#39;&amp;";
     assert!(
         page.matches(escaped).count() >= 8,
