@@ -163,7 +163,7 @@ fn the_checkpoint_says_the_same_of_test_as_the_run(folder: &Path, run: &Path) {
     let rows = again["findings"][4]["calibrations"].as_array();
     assert_eq!(
         rows.map(Vec::len),
-        Some(5),
+        Some(6),
         "Effusion has every calibration"
     );
 

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use cxr_augment::Preprocess;
-use cxr_metrics::{FindingCalibration, OperatingPoint, ScoreScale, Threshold, ThresholdRule};
+use cxr_metrics::{
+    FindingCalibration, OperatingPoint, ScoreScale, Threshold, ThresholdRule, Undefined,
+};
 use cxr_models::{Checkpoint, CheckpointHeader, Network};
 
 use crate::infer_error::InferError;
@@ -101,7 +103,12 @@ impl LoadedModel {
             points.push(match point.threshold_logit {
                 Some(logit) => {
                     let rule: ThresholdRule = point.rule.parse()?;
-                    OperatingPoint::carried(rule, Threshold::new(ScoreScale::Logit, logit)?)
+                    let carried =
+                        OperatingPoint::carried(rule, Threshold::new(ScoreScale::Logit, logit)?);
+                    match point.reason.as_deref().and_then(Undefined::from_text) {
+                        Some(reason) if rule == carried.fall_back => carried.without_own(reason),
+                        _ => carried,
+                    }
                 }
                 None => OperatingPoint::half(),
             });

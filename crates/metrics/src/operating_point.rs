@@ -42,6 +42,16 @@ impl OperatingPoint {
         Self::with(rule, Ok(threshold))
     }
 
+    /// The same point as a fall-back: the rule found nothing to choose by, for this reason.
+    #[must_use]
+    pub fn without_own(self, reason: Undefined) -> Self {
+        Self {
+            own: None,
+            reason: Some(reason),
+            ..self
+        }
+    }
+
     fn with(rule: ThresholdRule, own: Result<Threshold, Undefined>) -> Self {
         Self {
             rule,

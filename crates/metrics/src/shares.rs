@@ -71,15 +71,17 @@ impl ClusteredShare {
         }
     }
 
-    /// The 95 % interval of this share minus another of the same patients.
+    /// The 95 % interval of this share minus another, from both shares' intervals (Newcombe 1998,
+    /// method 10): it has a width where the shares are 0 and 1, and is a little too wide where the
+    /// same patients are behind both.
     pub(crate) fn minus(&self, other: &Self) -> Interval {
         let difference = self.value - other.value;
-        let residuals = self.residuals.iter().zip(&other.residuals);
-        let n_patients = self.n_patients.max(other.n_patients);
-        let half = NORMAL_975 * error(residuals.map(|(a, b)| a - b), n_patients);
+        let (a, b) = (self.interval(), other.interval());
+        let below = (self.value - a.lower).hypot(b.upper - other.value);
+        let above = (a.upper - self.value).hypot(other.value - b.lower);
         Interval {
-            lower: (difference - half).max(-1.0),
-            upper: (difference + half).min(1.0),
+            lower: (difference - below).max(-1.0),
+            upper: (difference + above).min(1.0),
         }
     }
 }
@@ -134,12 +136,30 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_antisymmetric_and_of_the_same_share_nothing() {
+    fn a_difference_is_antisymmetric_and_has_a_width_at_0_and_1() {
         let a = share(&[(0, true), (1, false), (2, true), (3, true)], 4);
         let b = share(&[(0, true), (1, false), (2, false), (3, false)], 4);
         let (ab, ba) = (a.minus(&b), b.minus(&a));
         assert!((ab.lower + ba.upper).abs() < 1e-15 && (ab.upper + ba.lower).abs() < 1e-15);
-        let nothing = a.minus(&a);
-        assert!(nothing.lower.abs() + nothing.upper.abs() < 1e-15);
+        let all = share(&[(0, true), (1, true)], 4);
+        let none = share(&[(2, false), (3, false)], 4);
+        let widest = all.minus(&none);
+        assert!(
+            widest.upper >= 1.0 && widest.lower > -0.1 && widest.lower < 0.5,
+            "{widest:?}"
+        );
+    }
+
+    #[test]
+    fn independent_shares_give_newcombes_interval() {
+        // Newcombe 1998, table II, row a: 56 of 70 minus 48 of 80 is .2, .0524 to .3339.
+        let cases = |hits: usize, n: usize, first: usize| -> Vec<(usize, bool)> {
+            (0..n).map(|case| (first + case, case < hits)).collect()
+        };
+        let a = share(&cases(56, 70, 0), 150);
+        let b = share(&cases(48, 80, 70), 150);
+        let interval = a.minus(&b);
+        assert!((interval.lower - 0.0524).abs() < 2e-3, "{interval:?}");
+        assert!((interval.upper - 0.3339).abs() < 2e-3, "{interval:?}");
     }
 }

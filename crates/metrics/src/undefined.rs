@@ -112,3 +112,30 @@ pub enum Undefined {
     #[serde(rename = "defined in fewer than two draws")]
     TooFewDraws,
 }
+
+impl Undefined {
+    /// The reason by its text, as a checkpoint keeps it.
+    pub fn from_text(text: &str) -> Option<Self> {
+        use serde::de::IntoDeserializer;
+        use serde::de::value::{Error, StrDeserializer};
+        let text: StrDeserializer<'_, Error> = text.into_deserializer();
+        Self::deserialize(text).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_read_back_from_its_text() {
+        for reason in [
+            Undefined::NoPositive,
+            Undefined::AtBound,
+            Undefined::NotIncreasing,
+        ] {
+            assert_eq!(Undefined::from_text(&reason.to_string()), Some(reason));
+        }
+        assert_eq!(Undefined::from_text("because"), None);
+    }
+}

@@ -121,20 +121,12 @@ fn gap_table(page: &mut Html, parts: &Parts, gaps: &[&RecallGap]) {
     page.markup("</tbody>\n</table>\n</div>\n");
 }
 
-/// Where every positive of both groups fares alike there is no spread, and no interval to speak of.
-fn has_width(gap: &RecallGap) -> bool {
-    gap.gap_ci.upper - gap.gap_ci.lower > f64::EPSILON
-}
-
 fn excludes_zero(gap: &RecallGap) -> bool {
-    has_width(gap) && !gap.gap_ci.contains(0.0)
+    !gap.gap_ci.contains(0.0)
 }
 
 /// "−0.012 to 0.340".
 fn limits(gap: &RecallGap) -> String {
-    if !has_width(gap) {
-        return "no interval: no spread".into();
-    }
     let (lower, upper) = (gap.gap_ci.lower, gap.gap_ci.upper);
     format!("{} to {}", figure(Some(lower)), figure(Some(upper)))
 }
