@@ -45,8 +45,9 @@ fn words(page: &mut Html, with_ceiling: bool) {
          prevalence, the Brier score without skill that of saying the prevalence to everybody, and \
          a calibration error by chance is what exactly right probabilities would show on so many \
          radiographs. Brier score and calibration error are of the probabilities in force: calibrated \
-         on valid where a finding’s own section says so. Positives is the support: few make wide intervals. A decision is positive at \
-         or above the threshold, which came from valid. A dash is a figure that is not defined, \
+         on valid where a finding’s own section says so. Positives is the support: few make \
+         wide intervals, which below some 90 positives are still a little too narrow. A decision is \
+         positive at or above the threshold, chosen on valid or fixed. A dash is a figure that is not defined, \
          with the reason below it. ",
     );
     if with_ceiling {
