@@ -1,6 +1,8 @@
 //! Convolution: kernels over poisoned outputs against f64, and the custom op's wiring.
 
-use crate::reference::{assert_close, conv, difference_gradient, values, wide};
+use crate::reference::{
+    assert_close, assert_close_beside, conv, difference_gradient, values, wide,
+};
 use crate::tensors::{backward, gradient, numbers, tensor, var};
 use cxr_ops::kernels::Window;
 use cxr_ops::kernels::conv::{self as kernel, ConvShape};
@@ -62,37 +64,47 @@ impl Numbers {
 fn check(shape: &ConvShape) {
     let n = Numbers::of(shape);
     let (input, weight, bias) = (wide(&n.input), wide(&n.weight), wide(&n.bias));
+    let size = |values: &[f64]| values.iter().map(|value| value.abs()).collect::<Vec<f64>>();
+    let (input_size, weight_size) = (size(&input), size(&weight));
+    let gradient_size: Vec<f32> = n.gradient.iter().map(|value| value.abs()).collect();
+    let no_bias = vec![0.0; bias.len()];
     let poisoned = |length: usize| vec![f32::NAN; length];
 
     let mut output = poisoned(shape.output_len());
     kernel::forward(shape, &n.input, &n.weight, Some(&n.bias), &mut output);
-    assert_close(
-        "output",
-        &output,
-        &conv(shape, &input, &weight, &bias),
-        TOLERANCE,
-    );
+    let expected = conv(shape, &input, &weight, &bias);
+    let sizes = conv(shape, &input_size, &weight_size, &size(&bias));
+    assert_close_beside("output", &output, &expected, &sizes, TOLERANCE);
 
     let mut got = poisoned(shape.input_len());
     kernel::input_gradient(shape, &n.weight, &n.gradient, &mut got);
     let expected = difference_gradient(&input, &n.gradient, 1.0, |input| {
         conv(shape, input, &weight, &bias)
     });
-    assert_close("input gradient", &got, &expected, TOLERANCE);
+    let sizes = difference_gradient(&input_size, &gradient_size, 1.0, |input| {
+        conv(shape, input, &weight_size, &no_bias)
+    });
+    assert_close_beside("input gradient", &got, &expected, &sizes, TOLERANCE);
 
     let mut got = poisoned(shape.weight_len());
     kernel::weight_gradient(shape, &n.input, &n.gradient, &mut got);
     let expected = difference_gradient(&weight, &n.gradient, 1.0, |weight| {
         conv(shape, &input, weight, &bias)
     });
-    assert_close("weight gradient", &got, &expected, TOLERANCE);
+    let sizes = difference_gradient(&weight_size, &gradient_size, 1.0, |weight| {
+        conv(shape, &input_size, weight, &no_bias)
+    });
+    assert_close_beside("weight gradient", &got, &expected, &sizes, TOLERANCE);
 
     let mut got = poisoned(shape.out_channels);
     kernel::bias_gradient(shape, &n.gradient, &mut got);
     let expected = difference_gradient(&bias, &n.gradient, 1.0, |bias| {
         conv(shape, &input, &weight, bias)
     });
-    assert_close("bias gradient", &got, &expected, TOLERANCE);
+    let sizes = difference_gradient(&size(&bias), &gradient_size, 1.0, |bias| {
+        conv(shape, &input, &weight, bias)
+    });
+    assert_close_beside("bias gradient", &got, &expected, &sizes, TOLERANCE);
 }
 
 proptest! {

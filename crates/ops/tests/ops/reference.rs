@@ -74,8 +74,21 @@ pub(crate) fn worst_error(got: &[f32], expected: &[f64]) -> f64 {
 /// Panics unless every number is within `tolerance` × the largest expected one (or 1e-6) of it.
 #[track_caller]
 pub(crate) fn assert_close(what: &str, got: &[f32], expected: &[f64], tolerance: f64) {
+    assert_close_beside(what, got, expected, expected, tolerance);
+}
+
+/// Panics unless every number is within `tolerance` × the largest of some sizes (or 1e-6) of it: those
+/// of the sums without their signs, where what is summed may cancel.
+#[track_caller]
+pub(crate) fn assert_close_beside(
+    what: &str,
+    got: &[f32],
+    expected: &[f64],
+    sizes: &[f64],
+    tolerance: f64,
+) {
     assert_eq!(got.len(), expected.len(), "{what}: lengths");
-    let scale = expected
+    let scale = sizes
         .iter()
         .fold(1e-6f64, |largest, value| largest.max(value.abs()));
     for (place, (&got, &expected)) in got.iter().zip(expected).enumerate() {
