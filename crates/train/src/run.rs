@@ -430,7 +430,6 @@ pub(crate) fn header(
         seed: Some(config.seed),
         pretrained: (!config.pretrained.is_empty()).then(|| config.pretrained.clone()),
         notes: [(TRAIN_PATIENTS.to_owned(), patients)].into(),
-        ..TrainingFacts::default()
     };
     let model = prepared.model.clone();
     let header = CheckpointHeader::new(model, prepared.findings.clone(), preprocess);
