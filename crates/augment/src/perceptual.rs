@@ -32,8 +32,8 @@ pub const MIN_CORRELATION: f64 = 0.97;
 ///
 /// ```
 /// use cxr_augment::{Channels, Likeness, Pixels, resize};
-/// let wave = |n: u32| ((f64::from(n % 96) / 9.0).sin() * (f64::from(n / 96) / 17.0).cos() * 99.0 + 120.0) as u8;
-/// let film = Pixels::new(96, 80, Channels::Gray, (0..96 * 80).map(wave).collect())?;
+/// let coarse = (0..20 * 18u32).map(|n| 40 + (n * n % 181) as u8).collect();
+/// let film = resize(&Pixels::new(20, 18, Channels::Gray, coarse)?, 96, 80);
 /// let small = Likeness::of(&resize(&film, 64, 48)).ok_or("too small")?;
 /// let large = Likeness::of(&resize(&film, 150, 170)).ok_or("too small")?;
 /// assert!(small.is_copy_of(&large));
