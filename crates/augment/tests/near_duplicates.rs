@@ -16,6 +16,9 @@ use cxr_augment::{
 use cxr_stream::{Purpose, Stream};
 use rayon::prelude::*;
 
+/// What a copy may have gone through.
+type Change<'a> = &'a (dyn Fn(&Pixels) -> Pixels + Sync);
+
 /// A soft picture that only this number has.
 fn cloud(number: u64, side: u32) -> Pixels {
     let mut stream = Stream::new(11, Purpose::Test, 0, number);
@@ -168,9 +171,6 @@ fn cut(picture: &Pixels) -> Pixels {
     )
     .unwrap()
 }
-
-/// How a copy comes about.
-type Change<'a> = &'a (dyn Fn(&Pixels) -> Pixels + Sync);
 
 #[test]
 fn real_radiographs_are_copies_of_their_copies_and_of_nothing_else() {

@@ -194,3 +194,27 @@ fn the_figures_of_an_evaluation_are_timed() {
     let auroc = measured["macro_auroc"].as_f64().unwrap();
     assert!((auroc - 0.802).abs() < 0.1, "{auroc}");
 }
+
+#[test]
+fn a_bootstrap_is_timed_and_says_in_how_many_draws_the_mean_is_defined() {
+    let measured = json("metrics --rows 400 --findings 2 --rounds 1 --bootstrap 20");
+    let bootstrap = &measured["bootstrap"];
+    assert_eq!(bootstrap["draws"], 20);
+    assert!(bootstrap["seconds"].as_f64().unwrap() > 0.0);
+    assert!(bootstrap["defined"].as_u64().unwrap() <= 20);
+}
+
+#[test]
+fn the_coverage_of_every_interval_is_counted_the_same_with_every_number_of_threads() {
+    let words = "coverage --cohorts 20 --bootstrap 10";
+    let measured = json(&format!("{words} --threads 1"));
+    assert_eq!(measured["cohorts"], 20);
+    let designs = measured["designs"].as_array().unwrap();
+    assert_eq!(designs[0]["design"]["patients"], 400);
+    for way in ["clustered", "student", "independent", "bootstrap"] {
+        let coverage = designs[0][way]["coverage"].as_f64().unwrap();
+        assert!((0.5..=1.0).contains(&coverage), "{way} {coverage}");
+        assert_eq!(designs[0][way]["defined"], 20);
+    }
+    assert_eq!(json(&format!("{words} --threads 3")), measured);
+}

@@ -226,6 +226,38 @@ fn thresholds_chosen_on_the_evaluated_radiographs_are_said_to_be() {
 }
 
 #[test]
+fn a_rule_with_a_number_is_kept_and_one_that_makes_no_sense_is_refused_with_what_is_known() {
+    let (found, _) = json_of_golden("logit", &["--thresholds", "sensitivity=0.75"]);
+    let first = &found["findings"][0];
+    assert_eq!(first["threshold_rule"], "sensitivity=0.75");
+    assert!(
+        first["recall"]
+            .as_f64()
+            .is_some_and(|recall| recall >= 0.75)
+    );
+    let (predictions, table) = (path("metrics_predictions.csv"), path("metrics_table.csv"));
+    for (typed, said) in [
+        ("sensitivity=75", "a share above 0 and at most 1"),
+        (
+            "yuden",
+            "did you mean `youden`? known: 0.5, youden, max-f1, f-beta=2",
+        ),
+    ] {
+        let words = [
+            "--predictions",
+            &predictions,
+            "--table",
+            &table,
+            "--thresholds",
+            typed,
+        ];
+        let outcome = evaluate(&words);
+        assert_eq!(outcome.code, 2, "{}", outcome.stderr);
+        assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+    }
+}
+
+#[test]
 fn what_is_undefined_is_null_with_its_reason_and_zero_for_scikit_learn() {
     let (strict, stderr) = json_of_golden("probability", &[]);
     let hernia = &strict["findings"][3];
@@ -420,4 +452,50 @@ fn patients_that_valid_and_test_share_are_remarked_on() {
         &[&["--thresholds", "youden"], &from[..]].concat(),
     );
     assert!(stderr.contains("patients are in both"), "{stderr}");
+}
+
+#[test]
+fn a_gate_that_is_missed_exits_with_7_after_every_figure_was_printed() {
+    let (predictions, table) = (path("metrics_predictions.csv"), path("metrics_table.csv"));
+    let words = ["--predictions", &predictions, "--table", &table, "--json"];
+    let gated = |least: &str| evaluate(&[&words[..], &["--min-auroc", least]].concat());
+    let reached = evaluate(&words);
+    let json: Value = serde_json::from_str(&reached.stdout).expect("JSON");
+    let auroc = json["macro"]["auroc"].as_f64().expect("a mean");
+    assert_eq!(gated(&auroc.to_string()).code, 0, "reached exactly");
+    let missed = gated(&(auroc + 1e-9).to_string());
+    assert_eq!(missed.code, 7);
+    assert_eq!(missed.stdout, reached.stdout);
+    assert!(
+        missed.stderr.contains("quality gate missed"),
+        "{}",
+        missed.stderr
+    );
+    for nonsense in ["1.5", "-0.1", "NaN", "high"] {
+        assert_eq!(gated(nonsense).code, 2, "{nonsense}");
+    }
+}
+
+#[test]
+fn a_gate_on_an_undefined_mean_is_missed() {
+    let text = "Image,Edema,Mass\na.png,0.1,0.2\nb.png,0.3,0.4\nc.png,0.5,0.6\n";
+    let folder = TempDir::new().expect("folder");
+    let (predictions, table) = (folder.path().join("p.csv"), folder.path().join("t.csv"));
+    fs::write(&predictions, text).expect("written");
+    let labels = "Image,PatientId,Edema,Mass\na.png,1,0,1\nb.png,2,0,1\nc.png,3,0,1\n";
+    fs::write(&table, labels).expect("written");
+    let outcome = evaluate(&[
+        "--predictions",
+        &predictions.to_string_lossy(),
+        "--table",
+        &table.to_string_lossy(),
+        "--min-auroc",
+        "0",
+    ]);
+    assert_eq!(outcome.code, 7, "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("undefined over 0 of 2"),
+        "{}",
+        outcome.stderr
+    );
 }

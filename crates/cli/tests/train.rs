@@ -128,6 +128,96 @@ fn a_bare_run_leaves_everything_that_the_contract_names() {
         printed["test"]["findings"].as_array().map(Vec::len),
         Some(14)
     );
+    the_checkpoint_says_the_same_of_test_as_the_run(folder.path(), &run);
+}
+
+/// Thresholds and calibrations that valid gave go with the checkpoint, and so do their figures.
+fn the_checkpoint_says_the_same_of_test_as_the_run(folder: &Path, run: &Path) {
+    let cohorts = fs::read_dir(folder.join("runs/cohorts")).expect("cohorts");
+    let cohort = cohorts.flatten().next().expect("a cohort").path();
+    let checkpoint = run.join("weights/best.safetensors");
+    let (checkpoint, table, images) = (
+        checkpoint.to_string_lossy(),
+        run.join("data/test.csv"),
+        cohort.join("images"),
+    );
+    let words = [
+        "--checkpoint",
+        &checkpoint,
+        "--table",
+        &table.to_string_lossy(),
+        "--images",
+        &images.to_string_lossy(),
+        "--json",
+    ];
+    let output = cxr(folder, &[&["evaluate"], &words[..]].concat())
+        .output()
+        .expect("started");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let ours = read_json(&run.join("evaluation.json"));
+    let again = json(&output);
+    for key in ["findings", "macro", "subset_accuracy", "baselines"] {
+        same(&again[key], &ours["test"][key], key);
+    }
+    let rows = again["findings"][4]["calibrations"].as_array();
+    assert_eq!(
+        rows.map(Vec::len),
+        Some(6),
+        "Effusion has every calibration"
+    );
+
+    let image = images.join("00050078_000.png");
+    let image = fs::read_dir(&images)
+        .expect("images")
+        .flatten()
+        .next()
+        .map_or(image, |entry| entry.path());
+    let words = [
+        "predict",
+        "--checkpoint",
+        &checkpoint,
+        &image.to_string_lossy(),
+        "--json",
+    ];
+    let predicted = json(&cxr(folder, &words).output().expect("started"));
+    let effusion = &predicted[0]["findings"][4];
+    let in_force = rows
+        .and_then(|rows| rows.iter().find(|row| row["in_force"] == true))
+        .expect("one is in force");
+    let number = |value: &Value| value.as_f64().expect("a number");
+    let moved = number(&in_force["slope"])
+        .mul_add(number(&effusion["logit"]), number(&in_force["intercept"]));
+    let (floor, ceiling) = (number(&in_force["floor"]), number(&in_force["ceiling"]));
+    let expected = floor + (ceiling - floor) / (1.0 + (-moved).exp());
+    assert!((number(&effusion["calibrated_probability"]) - expected).abs() < 1e-9);
+}
+
+/// Numbers may differ by what JSON rounds.
+fn same(found: &Value, expected: &Value, what: &str) {
+    match (found, expected) {
+        (Value::Object(found), Value::Object(expected)) => {
+            assert!(found.keys().eq(expected.keys()), "{what}");
+            for (key, value) in found {
+                same(value, &expected[key], &format!("{what}.{key}"));
+            }
+        }
+        (Value::Array(found), Value::Array(expected)) => {
+            assert_eq!(found.len(), expected.len(), "{what}");
+            for (place, value) in found.iter().enumerate() {
+                same(value, &expected[place], &format!("{what}[{place}]"));
+            }
+        }
+        (Value::Number(found), Value::Number(expected)) => {
+            let (found, expected) = (found.as_f64(), expected.as_f64());
+            let distance = found.zip(expected).map(|(a, b)| (a - b).abs());
+            assert!(
+                distance.is_some_and(|d| d < 1e-9),
+                "{what}: {found:?} {expected:?}"
+            );
+        }
+        _ => assert_eq!(found, expected, "{what}"),
+    }
 }
 
 #[test]

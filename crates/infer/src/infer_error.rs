@@ -14,6 +14,9 @@ pub enum InferError {
     /// The checkpoint's preprocessing cannot be read.
     #[error("the checkpoint's preprocessing cannot be read")]
     Preprocess(#[source] serde_json::Error),
+    /// The checkpoint's calibration cannot be read, or is not one a finding.
+    #[error("the checkpoint's calibration cannot be read")]
+    Calibration(#[source] serde_json::Error),
     /// The network refuses its input.
     #[error(transparent)]
     Model(#[from] ModelFault),
@@ -62,7 +65,7 @@ impl InferError {
     /// The stable code.
     #[must_use]
     pub fn code(&self) -> &'static str {
-        of_the_cause!(self, error => error.code(), Self::Preprocess(_) => "M034", Self::Tensor(_) => "T016")
+        of_the_cause!(self, error => error.code(), Self::Preprocess(_) => "M034", Self::Calibration(_) => "M036", Self::Tensor(_) => "T016")
     }
 
     /// Where it happened.
@@ -86,6 +89,6 @@ impl InferError {
     /// 3 data, 4 input/output, 6 checkpoint, 1 a bug of ours.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        of_the_cause!(self, error => error.exit_code(), Self::Preprocess(_) => 6, Self::Tensor(_) => 1)
+        of_the_cause!(self, error => error.exit_code(), Self::Preprocess(_) | Self::Calibration(_) => 6, Self::Tensor(_) => 1)
     }
 }

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use cxr_augment::Preprocess;
-use cxr_metrics::{OperatingPoint, ScoreScale, Threshold, ThresholdRule};
+use cxr_metrics::{
+    FindingCalibration, OperatingPoint, ScoreScale, Threshold, ThresholdRule, Undefined,
+};
 use cxr_models::{Checkpoint, CheckpointHeader, Network};
 
 use crate::infer_error::InferError;
@@ -67,6 +69,26 @@ impl LoadedModel {
         Predictor::new(&self.network, &self.preprocess)
     }
 
+    /// How logits become calibrated probabilities, one map a finding as fitted on valid; empty where
+    /// the checkpoint has none.
+    ///
+    /// # Errors
+    /// A stored calibration of another form, or of other findings.
+    pub fn calibrations(&self) -> Result<Vec<FindingCalibration>, InferError> {
+        let Some(saved) = &self.header.calibration else {
+            return Ok(Vec::new());
+        };
+        let saved: Vec<FindingCalibration> =
+            serde_json::from_value(saved.clone()).map_err(InferError::Calibration)?;
+        if saved.iter().map(|one| &one.finding).eq(self.findings()) {
+            Ok(saved)
+        } else {
+            let names: Vec<&str> = saved.iter().map(|one| one.finding.as_str()).collect();
+            let problem = format!("it is of {names:?}, not of {:?}", self.findings());
+            Err(InferError::Calibration(serde::de::Error::custom(problem)))
+        }
+    }
+
     /// The operating point of each finding as it was chosen on valid; probability one half where the
     /// checkpoint has none.
     ///
@@ -81,7 +103,12 @@ impl LoadedModel {
             points.push(match point.threshold_logit {
                 Some(logit) => {
                     let rule: ThresholdRule = point.rule.parse()?;
-                    OperatingPoint::carried(rule, Threshold::new(ScoreScale::Logit, logit)?)
+                    let carried =
+                        OperatingPoint::carried(rule, Threshold::new(ScoreScale::Logit, logit)?);
+                    match point.reason.as_deref().and_then(Undefined::from_text) {
+                        Some(reason) if rule == carried.fall_back => carried.without_own(reason),
+                        _ => carried,
+                    }
                 }
                 None => OperatingPoint::half(),
             });

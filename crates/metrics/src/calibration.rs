@@ -4,7 +4,8 @@
 //! here: mending a calibration, which is fitted on valid and belongs to a step of its own.
 
 use crate::Undefined;
-use crate::summation::{as_f64, mean, sum};
+use crate::summation::{as_f64, mean, quantile, sum};
+use serde::{Deserialize, Serialize};
 
 /// Bins of a reliability curve and of the ECE, unless another number is asked for.
 pub const DEFAULT_BINS: usize = 15;
@@ -65,6 +66,8 @@ pub struct ReliabilityBin {
     pub mean_probability: f64,
     /// What was so.
     pub positive_share: f64,
+    /// Mean of p (1 − p): the variance of one radiograph's outcome if the model is right.
+    pub mean_variance: f64,
 }
 
 /// Bins of a finding's probabilities, ascending; empty ones are left out.
@@ -109,6 +112,10 @@ impl ReliabilityCurve {
                 count: places.len(),
                 mean_probability: sum(places.iter().map(|&place| probabilities[place])) / count,
                 positive_share: as_f64(positives) / count,
+                mean_variance: sum(places.iter().map(|&place| {
+                    let p = probabilities[place];
+                    p * (1.0 - p)
+                })) / count,
             }
         });
         Ok(Self {
@@ -120,6 +127,13 @@ impl ReliabilityCurve {
     #[doc(alias = "ece")]
     pub fn expected_calibration_error(&self) -> f64 {
         self.weighted_mean(|bin| (bin.mean_probability - bin.positive_share).abs())
+    }
+
+    /// The error that exactly right probabilities would show on these bins by chance: its mean,
+    /// outcomes of a bin taken as normal. An error below it is no sign of a fault.
+    pub fn error_by_chance(&self) -> f64 {
+        let deviation = |bin: &ReliabilityBin| (bin.mean_variance / as_f64(bin.count)).sqrt();
+        (2.0 / std::f64::consts::PI).sqrt() * self.weighted_mean(deviation)
     }
 
     /// The Brier score's three parts on these bins.
@@ -141,7 +155,7 @@ impl ReliabilityCurve {
 
 /// Brier = reliability − resolution + uncertainty (Murphy 1973), exact when each bin's
 /// probabilities are replaced by their mean.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct BrierDecomposition {
     /// Squared distance between what was said and what was so: less is better.
     pub reliability: f64,
@@ -202,21 +216,7 @@ fn even(i: usize, n: usize) -> f64 {
 fn quantile_edges(values: &[f64], n: usize) -> Vec<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
-    let last = sorted.len() - 1;
-    let edge = |i: usize| {
-        let place = as_f64(last) * (even(i, n) * 100.0 / 100.0);
-        let below = place.floor();
-        let (low, weight) = (below as usize, place - below);
-        if low >= last {
-            return sorted[last];
-        }
-        let (a, b) = (sorted[low], sorted[low + 1]);
-        if weight >= 0.5 {
-            b - (b - a) * (1.0 - weight)
-        } else {
-            a + (b - a) * weight
-        }
-    };
+    let edge = |i: usize| quantile(&sorted, even(i, n) * 100.0 / 100.0);
     (0..=n).map(edge).collect()
 }
 
@@ -258,6 +258,31 @@ mod tests {
             [2, 1]
         );
         assert!((curve.bins[0].positive_share - 0.5).abs() < 1e-15);
+    }
+
+    #[test]
+    fn the_error_by_chance_is_the_mean_over_many_drawn_outcomes() {
+        let p: Vec<f64> = (0..600)
+            .map(|i| 0.05 + 0.9 * f64::from(i) / 600.0)
+            .collect();
+        let (mut total, n_draws) = (0.0, 400);
+        let mut by_chance = 0.0;
+        for draw in 0..n_draws {
+            let truths: Vec<bool> = (0_u64..)
+                .zip(&p)
+                .map(|(row, &p)| {
+                    let mut stream =
+                        cxr_stream::Stream::new(5, cxr_stream::Purpose::Test, draw, row);
+                    stream.uniform() < p
+                })
+                .collect();
+            let curve =
+                ReliabilityCurve::of(&p, &truths, Binning::EqualWidth, DEFAULT_BINS).unwrap();
+            total += curve.expected_calibration_error();
+            by_chance = curve.error_by_chance();
+        }
+        let mean = total / n_draws as f64;
+        assert!((mean / by_chance - 1.0).abs() < 0.03, "{mean} {by_chance}");
     }
 
     #[test]

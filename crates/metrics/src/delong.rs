@@ -43,6 +43,11 @@ impl Clusters {
         self.of_row.len()
     }
 
+    /// The patient of every row.
+    pub(crate) fn patients(&self) -> &[usize] {
+        &self.of_row
+    }
+
     /// The patient of each of some rows; rows out of range are left out.
     pub fn of_rows(&self, rows: &[usize]) -> Vec<usize> {
         rows.iter()
@@ -143,10 +148,51 @@ impl Placements {
     /// [`Undefined::UnequalLengths`].
     pub fn clustered_standard_error(&self, patients: &[usize]) -> Result<f64, Undefined> {
         let deviations = self.deviations(patients)?;
+        let [of_positives, of_negatives] = self.class_variances(&deviations)?;
+        let (m, n) = (as_f64(self.n_positives), as_f64(self.n_negatives));
+        let with_any = deviations
+            .iter()
+            .filter(|d| d.n_positives + d.n_negatives > 0)
+            .count();
+        let products = sum(deviations.iter().map(|d| d.positives * d.negatives));
+        let s11 = unbiased(with_any) * products;
+        Ok((of_positives + of_negatives + 2.0 * s11 / (m * n))
+            .max(0.0)
+            .sqrt())
+    }
+
+    /// How many independent terms the clustered standard error is as good as, at least 1: for
+    /// [`Interval::of_share_by_student`](crate::Interval::of_share_by_student).
+    ///
+    /// Satterthwaite's (1946) for the sum of the two classes' variances. A class counts as
+    /// (Σ mₖ)² / Σ mₖ² patients, which is fewer than it has where one patient holds most of it (Kish
+    /// 1965).
+    ///
+    /// # Errors
+    /// As [`Placements::clustered_standard_error`].
+    pub fn degrees_of_freedom(&self, patients: &[usize]) -> Result<f64, Undefined> {
+        let deviations = self.deviations(patients)?;
+        let [of_positives, of_negatives] = self.class_variances(&deviations)?;
+        let effective = |count: usize, of_patient: fn(&Deviation) -> usize| {
+            let squares = sum(deviations.iter().map(|d| as_f64(of_patient(d)).powi(2)));
+            as_f64(count).powi(2) / squares - 1.0
+        };
+        let with_positives = effective(self.n_positives, |d| d.n_positives);
+        let with_negatives = effective(self.n_negatives, |d| d.n_negatives);
+        let spread = of_positives.powi(2) / with_positives + of_negatives.powi(2) / with_negatives;
+        let all = (of_positives + of_negatives).powi(2);
+        Ok(if spread > 0.0 {
+            (all / spread).max(1.0)
+        } else {
+            1.0
+        })
+    }
+
+    /// S10 / m and S01 / n.
+    fn class_variances(&self, deviations: &[Deviation]) -> Result<[f64; 2], Undefined> {
         let with = |has: fn(&Deviation) -> bool| deviations.iter().filter(|d| has(d)).count();
         let with_positives = with(|d| d.n_positives > 0);
         let with_negatives = with(|d| d.n_negatives > 0);
-        let with_any = with(|d| d.n_positives + d.n_negatives > 0);
         if with_positives < 2 {
             return Err(Undefined::PositivesOfOnePatient);
         }
@@ -157,8 +203,7 @@ impl Placements {
         let over = |term: fn(&Deviation) -> f64| sum(deviations.iter().map(term));
         let s10 = unbiased(with_positives) / m * over(|d| d.positives.powi(2));
         let s01 = unbiased(with_negatives) / n * over(|d| d.negatives.powi(2));
-        let s11 = unbiased(with_any) * over(|d| d.positives * d.negatives);
-        Ok((s10 / m + s01 / n + 2.0 * s11 / (m * n)).max(0.0).sqrt())
+        Ok([s10 / m, s01 / n])
     }
 
     /// Each patient's influence on the AUROC, (X10 − mθ)/m + (X01 − nθ)/n, by the patient's number;
@@ -244,6 +289,20 @@ pub fn macro_standard_error(influences: &[Vec<f64>], n_patients: usize) -> Resul
     Ok((unbiased(n_patients) * squares).sqrt())
 }
 
+/// Degrees of freedom of the standard error of a mean of AUROCs, at least 1, from each one's own
+/// standard error and degrees of freedom: Satterthwaite's, which takes the findings for independent.
+pub fn macro_degrees_of_freedom(terms: &[(f64, f64)]) -> f64 {
+    let variance = sum(terms.iter().map(|&(error, _)| error.powi(2)));
+    let spread = sum(terms
+        .iter()
+        .map(|&(error, freedom)| error.powi(4) / freedom));
+    if spread > 0.0 {
+        (variance.powi(2) / spread).max(1.0)
+    } else {
+        1.0
+    }
+}
+
 /// I / (I − 1).
 fn unbiased(count: usize) -> f64 {
     as_f64(count) / as_f64(count - 1)
@@ -283,6 +342,40 @@ mod tests {
             same.clustered_standard_error(&[0, 1]),
             Err(Undefined::UnequalLengths)
         );
+    }
+
+    #[test]
+    fn a_patient_with_most_of_the_positives_leaves_few_degrees_of_freedom() {
+        // 190 negatives of a patient each; eight of the ten positives score high, two low.
+        let mut scores: Vec<f64> = (0..190).map(f64::from).collect();
+        scores.extend([150.5; 8]);
+        scores.extend([20.5, 40.5]);
+        let truths: Vec<bool> = (0..200).map(|row| row >= 190).collect();
+        let p = placements(&scores, &truths);
+        let alone: Vec<usize> = (0..200).collect();
+        let even = p.degrees_of_freedom(&alone).unwrap();
+        // Welch's: at least the 9 of the smaller class.
+        assert!((9.0..=15.0).contains(&even), "{even}");
+        // One patient has the eight: (8 + 1 + 1)² / (8² + 1 + 1) − 1 is half a degree, raised to 1.
+        let together = alone
+            .iter()
+            .map(|&row| if row < 198 { row.min(190) } else { row });
+        let together: Vec<usize> = together.collect();
+        let few = p.degrees_of_freedom(&together).unwrap();
+        assert!((1.0..1.5).contains(&few), "{few} of {even}");
+        assert_eq!(
+            p.degrees_of_freedom(&[0; 200]),
+            Err(Undefined::PositivesOfOnePatient)
+        );
+    }
+
+    #[test]
+    fn a_mean_has_the_degrees_of_freedom_of_what_dominates_it() {
+        let alike = macro_degrees_of_freedom(&[(0.01, 20.0), (0.01, 20.0)]);
+        assert!((alike - 40.0).abs() < 1e-9);
+        let one_rules = macro_degrees_of_freedom(&[(0.1, 6.0), (0.001, 500.0)]);
+        assert!((one_rules - 6.0).abs() < 0.01);
+        assert!((macro_degrees_of_freedom(&[]) - 1.0).abs() <= 0.0);
     }
 
     #[test]

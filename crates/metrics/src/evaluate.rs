@@ -3,14 +3,20 @@
 //! Deliberately not here: the choice of operating points, which never sees these radiographs.
 
 use crate::accuracy::{label_accuracy, subset_accuracy};
-use crate::calibration::{
-    Binning, DEFAULT_BINS, ReliabilityCurve, brier, log_loss_of_logits, log_loss_of_probabilities,
-};
+use crate::evaluation::keep;
+use crate::shares::ClusteredShare;
+use crate::subgroups::Whole;
 use crate::{
-    Baselines, Cells, Clusters, Confusion, Convention, Decisions, Evaluation, FindingEvaluation,
-    Interval, MacroEvaluation, MacroMean, MetricFault, OperatingPoint, Placements, Probabilities,
-    Ranking, Reasons, Scores, Threshold, Truths, Undefined, macro_standard_error,
+    Attribute, Baselines, Cells, Clusters, Confusion, Convention, Decisions, Evaluation,
+    FindingCalibration, FindingEvaluation, Interval, MacroEvaluation, MacroMean, MetricFault,
+    OperatingPoint, OraclePoint, Parts, Placements, Ranking, Reasons, Scores, Threshold,
+    ThresholdRule, Truths, Undefined, choose_operating_point, macro_standard_error,
 };
+use rayon::prelude::*;
+
+mod said;
+
+use said::Said;
 
 /// What is evaluated.
 #[derive(Clone, Copy, Debug)]
@@ -25,17 +31,21 @@ pub struct EvaluationInput<'a, Patient> {
     pub patients: &'a [Patient],
     /// One a finding, chosen elsewhere.
     pub operating_points: &'a [OperatingPoint],
+    /// How logits are mended, one a finding, fitted elsewhere; empty for not at all.
+    pub calibrations: &'a [FindingCalibration],
+    /// What puts radiographs into groups; empty for nothing.
+    pub attributes: &'a [Attribute],
     /// Which radiographs these are.
     pub split_fingerprint: &'a str,
     /// What stands for an undefined figure.
     pub convention: Convention,
 }
 
-/// Every figure of these radiographs.
+/// Every figure of these radiographs. Findings are measured in parallel; no figure depends on it.
 ///
 /// # Errors
 /// [`MetricFault::SizeMismatch`] where sizes do not agree.
-pub fn evaluate<Patient: AsRef<str>>(
+pub fn evaluate<Patient: AsRef<str> + Sync>(
     input: &EvaluationInput<'_, Patient>,
 ) -> Result<Evaluation, MetricFault> {
     check_sizes(input)?;
@@ -45,13 +55,29 @@ pub fn evaluate<Patient: AsRef<str>>(
         .map(OperatingPoint::threshold)
         .collect();
     let decisions = Decisions::at(input.scores, &thresholds)?;
-    let probabilities = input.scores.probabilities();
     let clusters = Clusters::by_name(input.patients);
 
     let measured: Vec<Measured> = (0..input.findings.len())
-        .map(|finding| measure_finding(input, &probabilities, &clusters, finding))
+        .into_par_iter()
+        .map(|finding| measure_finding(input, &clusters, finding))
         .collect();
+    let whole = Whole {
+        findings: input.findings,
+        scores: input.scores,
+        truths: input.truths,
+        clusters: &clusters,
+        thresholds: &thresholds,
+    };
+    let parts = Parts::of(&whole, input.attributes)?;
     let macro_mean = average(&measured, clusters.n_clusters(), input.convention);
+
+    let figures = measured.iter().map(|measured| &measured.figures);
+    let no_skill = MacroMean::of(
+        figures
+            .filter(|figures| figures.average_precision.is_some())
+            .map(|figures| figures.prevalence),
+    )
+    .value;
 
     let mut undefined = Reasons::new();
     let subset = keep(
@@ -79,7 +105,9 @@ pub fn evaluate<Patient: AsRef<str>>(
         baselines: Baselines {
             subset_accuracy_all_negative: subset.map(|accuracy| accuracy.all_negative),
             label_accuracy_all_negative: label.map(|accuracy| accuracy.all_negative),
+            average_precision_no_skill: no_skill,
         },
+        parts,
         undefined,
     })
 }
@@ -92,66 +120,132 @@ struct Measured {
 
 fn measure_finding<Patient>(
     input: &EvaluationInput<'_, Patient>,
-    probabilities: &Probabilities,
     clusters: &Clusters,
     finding: usize,
 ) -> Measured {
     let cells = Cells::gather(input.scores.grid(), input.truths, finding);
-    let all_probabilities = probabilities.column(finding);
-    let likely: Vec<f64> = cells
-        .rows
-        .iter()
-        .map(|&row| all_probabilities[row])
-        .collect();
+    let patients = clusters.of_rows(&cells.rows);
     let point = &input.operating_points[finding];
+    let ranking = Ranking::new(&cells.scores, &cells.truths);
 
     let mut undefined = Reasons::new();
-    let discrimination = Discrimination::of(&cells, clusters, &mut undefined, input.convention);
+    let ranked = (ranking.as_ref(), patients.as_slice());
+    let discrimination = Discrimination::of(&cells, ranked, &mut undefined, input.convention);
     let limit = point.threshold().on(input.scores.scale());
     let decided = Decided::of(&cells, limit, &mut undefined, input.convention);
-    let log_loss = match input.scores {
-        Scores::Logits(_) => log_loss_of_logits(&cells.scores, &cells.truths),
-        Scores::Probabilities(_) => log_loss_of_probabilities(&likely, &cells.truths),
+    let mut share_interval = |key, class, reason| {
+        let share = class_share(&cells, &patients, limit, class).ok_or(reason);
+        keep(&mut undefined, key, share.map(|share| share.interval()))
     };
-    let ece = |binning| {
-        ReliabilityCurve::of(&likely, &cells.truths, binning, DEFAULT_BINS)
-            .map(|curve| curve.expected_calibration_error())
-    };
+    let recall_ci = share_interval("recall_ci", true, Undefined::NoPositive);
+    let specificity_ci = share_interval("specificity_ci", false, Undefined::NoNegative);
+    let oracle = keep(
+        &mut undefined,
+        "oracle",
+        oracle(&cells, input.scores, point),
+    );
+    let said = Said::of(&cells, input.scores.scale());
+    let calibration = said.figures(&mut undefined);
     if let Some(reason) = point.reason {
         undefined.insert("threshold".to_string(), reason);
     }
     let support = cells.truths.iter().filter(|&&truth| truth).count();
-    let threshold_logit = point.threshold_logit();
     let figures = FindingEvaluation {
         name: input.findings[finding].clone(),
         support,
         negatives: cells.truths.len() - support,
+        prevalence: keep(
+            &mut undefined,
+            "prevalence",
+            said.prevalence.ok_or(Undefined::NoKnownLabel),
+        ),
         auroc: discrimination.auroc,
         auroc_se: discrimination.clustered,
         auroc_se_delong: discrimination.delong,
         auroc_ci: discrimination.interval,
         average_precision: discrimination.average_precision,
         threshold: point.threshold().probability(),
-        threshold_logit: threshold_logit.is_finite().then_some(threshold_logit),
-        threshold_rule: if point.own.is_some() {
-            point.rule
-        } else {
-            point.fall_back
-        },
+        threshold_logit: finite(point.threshold_logit()),
+        threshold_rule: rule_in_force(point),
         precision: decided.precision,
         recall: decided.recall,
+        recall_ci,
         specificity: decided.specificity,
+        specificity_ci,
         f1: decided.f1,
-        brier: keep(&mut undefined, "brier", brier(&likely, &cells.truths)),
-        log_loss: keep(&mut undefined, "log_loss", log_loss),
-        ece: keep(&mut undefined, "ece", ece(Binning::EqualWidth)),
-        ece_equal_mass: keep(&mut undefined, "ece_equal_mass", ece(Binning::EqualMass)),
+        confusion: decided.counts,
+        oracle,
+        brier: calibration.brier,
+        log_loss: calibration.log_loss,
+        ece: calibration.ece,
+        ece_equal_mass: calibration.ece_equal_mass,
+        ece_by_chance: calibration.ece_by_chance,
+        brier_parts: calibration.brier_parts,
+        baselines: said.baselines(),
+        calibrations: input
+            .calibrations
+            .get(finding)
+            .map_or_else(Vec::new, |fitted| said.mended(fitted)),
         undefined,
     };
     Measured {
         figures,
         influence: discrimination.influence,
     }
+}
+
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}
+
+fn rule_in_force(point: &OperatingPoint) -> ThresholdRule {
+    if point.own.is_some() {
+        point.rule
+    } else {
+        point.fall_back
+    }
+}
+
+/// Share of one class whose decision is right, with its patients.
+fn class_share(
+    cells: &Cells,
+    patients: &[usize],
+    limit: f64,
+    class: bool,
+) -> Option<ClusteredShare> {
+    let of_class = |&place: &usize| cells.truths[place] == class;
+    let cases = (0..cells.truths.len())
+        .filter(of_class)
+        .map(|place| (patients[place], (cells.scores[place] >= limit) == class));
+    let n_patients = patients.iter().max().map_or(0, |last| last + 1);
+    ClusteredShare::of(cases, n_patients)
+}
+
+/// The point that the rule chooses on these very radiographs.
+fn oracle(
+    cells: &Cells,
+    scores: &Scores,
+    carried: &OperatingPoint,
+) -> Result<OraclePoint, Undefined> {
+    let rule = match carried.rule {
+        ThresholdRule::Half => ThresholdRule::Youden,
+        rule => rule,
+    };
+    let point = choose_operating_point(cells, scores.scale(), rule);
+    let own = match (point.own, point.reason) {
+        (Some(own), _) => own,
+        (None, reason) => return Err(reason.unwrap_or(Undefined::NoKnownLabel)),
+    };
+    let counts = Confusion::at(&cells.scores, &cells.truths, own.on(scores.scale()))?;
+    Ok(OraclePoint {
+        rule,
+        threshold: own.probability(),
+        threshold_logit: finite(own.logit()),
+        precision: point.precision,
+        recall: point.recall,
+        specificity: point.specificity,
+        f1: counts.f1().ok(),
+    })
 }
 
 /// Figures of the order of scores.
@@ -167,16 +261,12 @@ struct Discrimination {
 impl Discrimination {
     fn of(
         cells: &Cells,
-        clusters: &Clusters,
+        (ranking, patients): (Result<&Ranking, &Undefined>, &[usize]),
         undefined: &mut Reasons,
         convention: Convention,
     ) -> Self {
-        let ranking = Ranking::new(&cells.scores, &cells.truths);
-        let patients = clusters.of_rows(&cells.rows);
-        let placements = ranking
-            .as_ref()
-            .map_err(|&reason| reason)
-            .and_then(|r| Placements::of(r, &cells.truths));
+        let ranking = ranking.map_err(|&reason| reason);
+        let placements = ranking.and_then(|r| Placements::of(r, &cells.truths));
         let auroc = placements
             .as_ref()
             .map(Placements::auroc)
@@ -187,12 +277,9 @@ impl Discrimination {
                 .map_err(|&reason| reason)
                 .and_then(measure)
         };
-        let clustered = with(&|p| p.clustered_standard_error(&patients));
+        let clustered = with(&|p| p.clustered_standard_error(patients));
         let interval = auroc.and_then(|value| Interval::of_share(value, clustered?));
-        let precision = ranking
-            .as_ref()
-            .map_err(|&reason| reason)
-            .and_then(Ranking::average_precision);
+        let precision = ranking.and_then(Ranking::average_precision);
         Self {
             auroc: keep(undefined, "auroc", auroc),
             clustered: keep(undefined, "auroc_se", clustered),
@@ -203,13 +290,14 @@ impl Discrimination {
             ),
             interval: keep(undefined, "auroc_ci", interval),
             average_precision: keep_or_zero(undefined, "average_precision", precision, convention),
-            influence: placements.ok().and_then(|p| p.influence(&patients).ok()),
+            influence: placements.ok().and_then(|p| p.influence(patients).ok()),
         }
     }
 }
 
 /// Figures of decisions at a threshold.
 struct Decided {
+    counts: Confusion,
     precision: Option<f64>,
     recall: Option<f64>,
     specificity: Option<f64>,
@@ -228,6 +316,7 @@ impl Decided {
             recall: figure("recall", Confusion::recall),
             specificity: figure("specificity", Confusion::specificity),
             f1: figure("f1", Confusion::f1),
+            counts: counts.unwrap_or_default(),
         }
     }
 }
@@ -285,14 +374,7 @@ fn macro_error(measured: &[Measured], n_patients: usize) -> Result<f64, Undefine
     macro_standard_error(&influences, n_patients)
 }
 
-/// The value, or a note of why there is none.
-fn keep<T>(undefined: &mut Reasons, key: &str, value: Result<T, Undefined>) -> Option<T> {
-    value
-        .map_err(|reason| undefined.insert(key.to_string(), reason))
-        .ok()
-}
-
-/// The same for figures that scikit-learn sets to 0.
+/// The value or a note; 0 for figures that scikit-learn sets to 0, where it is to be followed.
 fn keep_or_zero(
     undefined: &mut Reasons,
     key: &str,
@@ -314,6 +396,10 @@ fn check_sizes<Patient>(input: &EvaluationInput<'_, Patient>) -> Result<(), Metr
         ("operating points", n_findings, input.operating_points.len()),
         ("patients", n_rows, input.patients.len()),
     ];
+    let calibrations = ("calibrations", n_findings, input.calibrations.len());
+    let sizes = sizes
+        .into_iter()
+        .chain((!input.calibrations.is_empty()).then_some(calibrations));
     for (what, expected, found) in sizes {
         if expected != found {
             return Err(MetricFault::SizeMismatch {

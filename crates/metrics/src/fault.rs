@@ -59,11 +59,27 @@ pub enum MetricFault {
         /// The value.
         value: f64,
     },
+    /// A map of logits that would not keep their order.
+    #[error("a logit map needs a positive slope and finite numbers")]
+    BadLogitMap {
+        /// Its slope.
+        slope: f64,
+        /// Its intercept.
+        intercept: f64,
+    },
     /// A rule for thresholds is not known.
     #[error("unknown threshold rule")]
     UnknownRule {
         /// What was written.
         value: String,
+    },
+    /// A rule for thresholds has a parameter that makes no sense.
+    #[error("parameter of a threshold rule is out of range")]
+    BadRuleParameter {
+        /// What was written.
+        written: String,
+        /// What would be right.
+        right: &'static str,
     },
     /// A record of an epoch holds NaN, an infinity, or a number that cannot be.
     #[error("{field} of an epoch is not a number that can be recorded")]
@@ -94,9 +110,11 @@ impl MetricFault {
             Self::NotFinite { .. } => "E003",
             Self::NotAProbability { .. } => "E004",
             Self::BadThreshold { .. } => "E005",
+            Self::BadLogitMap { .. } => "E010",
             Self::UnknownRule { .. } => "E006",
             Self::BadEpochValue { .. } => "E007",
             Self::EpochOrder { .. } => "E008",
+            Self::BadRuleParameter { .. } => "E009",
         }
     }
 
@@ -119,7 +137,12 @@ impl MetricFault {
             | Self::NotAProbability { value, .. }
             | Self::BadThreshold { value, .. }
             | Self::BadEpochValue { value, .. } => Some(format!("{value:?}")),
-            Self::UnknownRule { value } => Some(format!("{value:?}")),
+            Self::BadLogitMap { slope, intercept } => {
+                Some(format!("slope {slope:?}, intercept {intercept:?}"))
+            }
+            Self::UnknownRule { value: text } | Self::BadRuleParameter { written: text, .. } => {
+                Some(format!("{text:?}"))
+            }
             Self::EpochOrder { epoch, .. } => Some(epoch.to_string()),
             Self::NotRectangular { n_values, .. } => Some(n_values.to_string()),
             Self::SizeMismatch { found, .. } => Some(found.to_string()),
@@ -144,7 +167,12 @@ impl MetricFault {
             Self::BadThreshold { .. } => {
                 Some("a finite logit, or a probability from 0 to 1".to_string())
             }
+            Self::BadLogitMap { .. } => Some(
+                "the weights of positives that a calibration undoes are positive numbers"
+                    .to_string(),
+            ),
             Self::UnknownRule { value } => Some(rule_help(value)),
+            Self::BadRuleParameter { right, .. } => Some((*right).to_string()),
             Self::BadEpochValue { .. } => Some(
                 "losses and rates are finite; a figure without a value is None, not NaN"
                     .to_string(),
@@ -156,7 +184,9 @@ impl MetricFault {
     /// The process exit code that a command gives for it.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::UnknownRule { .. } | Self::BadThreshold { .. } => 2,
+            Self::UnknownRule { .. }
+            | Self::BadRuleParameter { .. }
+            | Self::BadThreshold { .. } => 2,
             Self::BadEpochValue { .. } => 5,
             _ => 3,
         }
@@ -164,14 +194,16 @@ impl MetricFault {
 }
 
 fn rule_help(written: &str) -> String {
-    let known = crate::ThresholdRule::NAMES;
-    let near = known.iter().find(|name| {
-        let start = |text: &str| text.chars().next().map(|c| c.to_ascii_lowercase());
-        start(name) == start(written)
-    });
-    match near {
-        Some(name) => format!("did you mean `{name}`? known: {}", known.join(", ")),
-        None => format!("known: {}", known.join(", ")),
+    let known = crate::ThresholdRule::FORMS;
+    let shared = |name: &str| {
+        let pairs = name.chars().zip(written.chars());
+        pairs.take_while(|(a, b)| a.eq_ignore_ascii_case(b)).count()
+    };
+    match known.iter().max_by_key(|name| shared(name)) {
+        Some(near) if shared(near) > 0 => {
+            format!("did you mean `{near}`? known: {}", known.join(", "))
+        }
+        _ => format!("known: {}", known.join(", ")),
     }
 }
 

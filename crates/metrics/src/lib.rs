@@ -16,7 +16,7 @@
 //! let points = vec![OperatingPoint::half(); 2];
 //! let evaluation = evaluate(&EvaluationInput {
 //!     findings: &findings, scores: &scores, truths: &truths, patients: &["7", "7", "9"],
-//!     operating_points: &points, split_fingerprint: "", convention: Convention::Strict,
+//!     operating_points: &points, calibrations: &[], attributes: &[], split_fingerprint: "", convention: Convention::Strict,
 //! })?;
 //! assert_eq!(evaluation.findings[0].auroc, Some(1.0));
 //! assert_eq!(evaluation.findings[0].recall, Some(0.5));
@@ -26,6 +26,8 @@
 //! ```
 
 mod accuracy;
+mod bootstrap;
+mod calibrate;
 mod calibration;
 mod compare;
 mod confusion;
@@ -35,18 +37,25 @@ mod delong;
 mod evaluate;
 mod evaluation;
 mod fault;
+mod fit_map;
 mod grid;
 mod history;
 mod interval;
+mod logit_map;
 mod macro_mean;
 mod operating_point;
 mod ranking;
 mod scores;
+mod shares;
+mod subgroups;
 mod summation;
+mod threshold_rule;
 mod truths;
 mod undefined;
 
 pub use accuracy::{RowAccuracy, label_accuracy, subset_accuracy};
+pub use bootstrap::{Bootstrapped, PatientBootstrap, Resample};
+pub use calibrate::{CalibrationMethod, FindingCalibration, fit_calibrations};
 pub use calibration::{
     Binning, BrierDecomposition, DEFAULT_BINS, ReliabilityBin, ReliabilityCurve, brier,
     log_loss_of_logits, log_loss_of_probabilities,
@@ -55,17 +64,23 @@ pub use compare::{Comparison, FindingComparison, MacroComparison, PairedDifferen
 pub use confusion::Confusion;
 pub use curves::{PrecisionRecallCurve, RocCurve};
 pub use decisions::{Decisions, Threshold};
-pub use delong::{Clusters, Placements, macro_standard_error};
+pub use delong::{Clusters, Placements, macro_degrees_of_freedom, macro_standard_error};
 pub use evaluate::{EvaluationInput, evaluate};
 pub use evaluation::{
-    Baselines, Convention, Evaluation, FindingEvaluation, MacroEvaluation, Reasons,
+    Baselines, CalibratedFigures, Convention, Evaluation, FindingBaselines, FindingEvaluation,
+    MacroEvaluation, OraclePoint, Reasons,
 };
 pub use fault::MetricFault;
 pub use history::{EpochRecord, History, PassSummary};
 pub use interval::{Interval, NORMAL_975};
+pub use logit_map::LogitMap;
 pub use macro_mean::MacroMean;
-pub use operating_point::{OperatingPoint, ThresholdRule, choose_operating_points};
+pub use operating_point::{OperatingPoint, choose_operating_point, choose_operating_points};
 pub use ranking::{Ranking, auroc, average_precision};
 pub use scores::{Logits, Probabilities, ScoreScale, Scores};
+pub use subgroups::{
+    Attribute, Parts, RecallGap, Shortcut, ShortcutFinding, Subgroup, SubgroupFinding,
+};
+pub use threshold_rule::{RelativeWeight, TargetShare, ThresholdRule};
 pub use truths::{Cells, Truths};
 pub use undefined::Undefined;

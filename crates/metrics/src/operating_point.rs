@@ -1,80 +1,14 @@
 //! Operating points: the threshold of a finding, by a rule, with what it reached where it was
 //! chosen.
 //!
-//! They are chosen on valid and carried to test. Deliberately not here: applying one
-//! ([`crate::Decisions`]).
+//! They are chosen on valid and carried to test. Deliberately not here: the rules themselves
+//! ([`ThresholdRule`]), and applying a point ([`crate::Decisions`]).
 
-use crate::{Cells, Confusion, MetricFault, Ranking, Scores, Threshold, Truths, Undefined};
+use crate::{
+    Cells, Confusion, MetricFault, Ranking, ScoreScale, Scores, Threshold, ThresholdRule, Truths,
+    Undefined,
+};
 use serde::{Deserialize, Serialize};
-use std::cmp::Ordering;
-use std::fmt;
-use std::str::FromStr;
-
-/// How a threshold is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum ThresholdRule {
-    /// Probability one half, whatever the data.
-    #[serde(rename = "0.5")]
-    Half,
-    /// The largest recall + specificity − 1.
-    #[serde(rename = "youden")]
-    Youden,
-    /// The largest F1.
-    #[serde(rename = "max-f1")]
-    MaxF1,
-}
-
-impl ThresholdRule {
-    /// The rules as they are written.
-    pub const NAMES: [&'static str; 3] = ["0.5", "youden", "max-f1"];
-
-    /// The step of a ranking that the rule picks; the highest threshold where several are equal.
-    fn pick(self, ranking: &Ranking) -> Option<usize> {
-        let counts: Vec<(usize, usize)> = ranking.cumulative_counts().collect();
-        let (m, n) = (ranking.positives() as i128, ranking.negatives() as i128);
-        // Compared as integers, so that equal thresholds are equal on every machine.
-        let gain = |&(hits, alarms): &(usize, usize)| -> (i128, i128) {
-            let (hits, alarms) = (hits as i128, alarms as i128);
-            match self {
-                Self::Half => (0, 1),
-                Self::Youden => (hits * n - alarms * m, 1),
-                Self::MaxF1 => (2 * hits, hits + alarms + m),
-            }
-        };
-        let by_gain = |a: &usize, b: &usize| -> Ordering {
-            let (a, b) = (gain(&counts[*a]), gain(&counts[*b]));
-            (a.0 * b.1).cmp(&(b.0 * a.1))
-        };
-        // `max_by` keeps the last of equals: from the lowest threshold up, that is the highest.
-        (0..counts.len()).rev().max_by(by_gain)
-    }
-}
-
-impl fmt::Display for ThresholdRule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Half => "0.5",
-            Self::Youden => "youden",
-            Self::MaxF1 => "max-f1",
-        })
-    }
-}
-
-impl FromStr for ThresholdRule {
-    type Err = MetricFault;
-
-    fn from_str(text: &str) -> Result<Self, MetricFault> {
-        match text {
-            "0.5" => Ok(Self::Half),
-            "youden" => Ok(Self::Youden),
-            "max-f1" => Ok(Self::MaxF1),
-            _ => Err(MetricFault::UnknownRule {
-                value: text.to_string(),
-            }),
-        }
-    }
-}
 
 /// A finding's threshold, and what it reached on the radiographs it was chosen on.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,27 +42,14 @@ impl OperatingPoint {
         Self::with(rule, Ok(threshold))
     }
 
-    /// Chooses on one finding's known cells, whose scores are on that scale.
-    fn choose(cells: &Cells, scores: &Scores, rule: ThresholdRule) -> Self {
-        let ranking = Ranking::new(&cells.scores, &cells.truths);
-        let own = ranking.and_then(|ranking| {
-            if rule == ThresholdRule::Half {
-                return Ok(Threshold::HALF);
-            }
-            ranking.both_classes()?;
-            let step = rule.pick(&ranking).ok_or(Undefined::NoKnownLabel)?;
-            // Scores are checked when they are made, so a score is always a threshold.
-            Threshold::new(scores.scale(), ranking.thresholds()[step])
-                .map_err(|_| Undefined::NanScore)
-        });
-        let mut point = Self::with(rule, own);
-        let limit = point.threshold().on(scores.scale());
-        if let Ok(counts) = Confusion::at(&cells.scores, &cells.truths, limit) {
-            point.recall = counts.recall().ok();
-            point.specificity = counts.specificity().ok();
-            point.precision = counts.precision().ok();
+    /// The same point as a fall-back: the rule found nothing to choose by, for this reason.
+    #[must_use]
+    pub fn without_own(self, reason: Undefined) -> Self {
+        Self {
+            own: None,
+            reason: Some(reason),
+            ..self
         }
-        point
     }
 
     fn with(rule: ThresholdRule, own: Result<Threshold, Undefined>) -> Self {
@@ -154,6 +75,28 @@ impl OperatingPoint {
     }
 }
 
+/// One finding's operating point by a rule on its known cells, whose scores are on that scale, and
+/// what it reaches on these very cells.
+///
+/// On valid that is the choice. On test it is the oracle's point, to be shown beside the carried one
+/// and never used.
+pub fn choose_operating_point(
+    cells: &Cells,
+    scale: ScoreScale,
+    rule: ThresholdRule,
+) -> OperatingPoint {
+    let ranking = Ranking::new(&cells.scores, &cells.truths);
+    let own = ranking.and_then(|ranking| rule.choose(&ranking, scale));
+    let mut point = OperatingPoint::with(rule, own);
+    let limit = point.threshold().on(scale);
+    if let Ok(counts) = Confusion::at(&cells.scores, &cells.truths, limit) {
+        point.recall = counts.recall().ok();
+        point.specificity = counts.specificity().ok();
+        point.precision = counts.precision().ok();
+    }
+    point
+}
+
 /// One operating point a finding, chosen by a rule on these radiographs (those of valid).
 ///
 /// # Errors
@@ -166,7 +109,7 @@ pub fn choose_operating_points(
     (0..scores.n_findings())
         .map(|finding| {
             let cells = Cells::of(scores, truths, finding)?;
-            Ok(OperatingPoint::choose(&cells, scores, rule))
+            Ok(choose_operating_point(&cells, scores.scale(), rule))
         })
         .collect()
 }
@@ -204,7 +147,8 @@ mod tests {
 
     #[test]
     fn a_finding_without_one_class_gets_no_point_of_its_own_but_a_reason() {
-        for rule in [ThresholdRule::Youden, ThresholdRule::MaxF1] {
+        for rule in &ThresholdRule::FORMS[1..] {
+            let rule = rule.parse().unwrap();
             let point = choose(&[1.0, -1.0], &[false, false], rule);
             assert_eq!(
                 (point.own, point.reason),
@@ -245,11 +189,93 @@ mod tests {
         );
     }
 
+    fn by(rule: &str, logits: &[f64], truths: &[bool]) -> OperatingPoint {
+        choose(logits, truths, rule.parse().unwrap())
+    }
+
+    /// Ten positives and ten negatives, alternating from the top but for a false alarm above all.
+    fn ladder() -> (Vec<f64>, Vec<bool>) {
+        let logits = (0..20).map(|place| f64::from(20 - place)).collect();
+        (logits, (0..20).map(|place| place % 2 == 1).collect())
+    }
+
     #[test]
-    fn rules_are_read_as_they_are_written() {
-        for name in ThresholdRule::NAMES {
-            assert_eq!(name.parse::<ThresholdRule>().unwrap().to_string(), name);
-        }
-        assert_eq!("yuden".parse::<ThresholdRule>().unwrap_err().code(), "E006");
+    fn a_fixed_recall_is_reached_with_the_best_specificity() {
+        let (logits, truths) = ladder();
+        let point = by("sensitivity=0.9", &logits, &truths);
+        // The ninth positive stands at place 18; 9 / 10 is 0.9, though 0.9 is not nine tenths.
+        assert_eq!(point.own, Threshold::new(ScoreScale::Logit, 3.0).ok());
+        assert_eq!((point.recall, point.specificity), (Some(0.9), Some(0.1)));
+        let all = by("sensitivity=1", &logits, &truths);
+        assert_eq!(all.own, Threshold::new(ScoreScale::Logit, 1.0).ok());
+    }
+
+    #[test]
+    fn a_fixed_specificity_is_the_lowest_threshold_that_keeps_it() {
+        let (logits, truths) = ladder();
+        let point = by("specificity=0.9", &logits, &truths);
+        assert_eq!(point.own, Threshold::new(ScoreScale::Logit, 19.0).ok());
+        assert_eq!((point.recall, point.specificity), (Some(0.1), Some(0.9)));
+        let none = by("specificity=0.95", &logits, &truths);
+        assert_eq!(
+            (none.own, none.reason),
+            (None, Some(Undefined::SpecificityNotReached))
+        );
+        assert_eq!(none.fall_back, ThresholdRule::Half);
+    }
+
+    #[test]
+    fn a_fixed_precision_is_the_lowest_threshold_that_has_it_though_precision_goes_up_and_down() {
+        let truths = [
+            false, true, true, false, false, true, true, true, false, false,
+        ];
+        let logits: Vec<f64> = (0..10).map(|place| f64::from(-place)).collect();
+        // Precision: 0, 1/2, 2/3, 2/4, 2/5, 3/6, 4/7, 5/8, 5/9, 5/10.
+        let at = |rule| by(rule, &logits, &truths).own.map(Threshold::logit);
+        assert_eq!(at("ppv=0.6"), Some(-7.0));
+        assert_eq!(at("ppv=0.625"), Some(-7.0));
+        assert_eq!(at("ppv=0.64"), Some(-2.0));
+        assert_eq!(at("ppv=0.5"), Some(-9.0));
+        let none = by("ppv=0.7", &logits, &truths);
+        assert_eq!(none.reason, Some(Undefined::PrecisionNotReached));
+        assert_eq!(none.threshold(), Threshold::HALF);
+    }
+
+    #[test]
+    fn a_cost_moves_the_threshold_down_and_silence_is_said_to_be_cheapest() {
+        let (logits, truths) = ladder();
+        let at = |rule| by(rule, &logits, &truths).own.map(Threshold::logit);
+        // A miss at the cost of an alarm and a half: all ten hits are worth their ten alarms.
+        assert_eq!(at("cost=1.5"), Some(1.0));
+        // At equal cost every hit costs its alarm: the highest threshold with cost 10.
+        assert_eq!(at("cost=1"), Some(19.0));
+        let silent = by("cost=0.5", &logits, &truths);
+        assert_eq!(silent.reason, Some(Undefined::NothingIsCheapest));
+    }
+
+    #[test]
+    fn f_beta_of_1_is_max_f1_and_a_larger_beta_asks_for_more_recall() {
+        let truths = [true, false, false, true, false, true, false, false, false];
+        let logits: Vec<f64> = (0..9).map(|place| f64::from(-place)).collect();
+        let own = |rule| by(rule, &logits, &truths).own.map(Threshold::logit);
+        assert_eq!(own("f-beta=1"), own("max-f1"));
+        // F0.5: 1.25/1.75 at once against 3.75/6.75 with all three; F2: 5/13 against 15/18.
+        assert_eq!(own("f-beta=0.5"), Some(0.0));
+        assert_eq!(own("f-beta=2"), Some(-5.0));
+    }
+
+    #[test]
+    fn the_point_of_one_findings_cells_is_the_cohorts() {
+        let (logits, truths) = ladder();
+        let cells = Cells {
+            scores: logits.clone(),
+            rows: (0..20).collect(),
+            truths: truths.clone(),
+        };
+        let rule = "f-beta=2".parse().unwrap();
+        assert_eq!(
+            choose_operating_point(&cells, ScoreScale::Logit, rule),
+            choose(&logits, &truths, rule)
+        );
     }
 }

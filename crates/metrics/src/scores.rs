@@ -156,6 +156,18 @@ impl Scores {
         self.grid().column(finding).collect()
     }
 
+    /// Some of these scores as logits; those of the probabilities 0 and 1 as far out as f64 goes.
+    pub(crate) fn as_logits(scale: ScoreScale, scores: &[f64]) -> Vec<f64> {
+        let most = 1.0 - f64::EPSILON / 2.0;
+        match scale {
+            ScoreScale::Logit => scores.to_vec(),
+            ScoreScale::Probability => scores
+                .iter()
+                .map(|p| logit(p.clamp(f64::MIN_POSITIVE, most)))
+                .collect(),
+        }
+    }
+
     /// The probabilities of all cells.
     pub fn probabilities(&self) -> Probabilities {
         match self {

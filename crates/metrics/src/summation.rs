@@ -1,6 +1,6 @@
-//! Sums of many f64 whose error does not grow with their number.
+//! Sums of many f64 whose error does not grow with their number, and quantiles as numpy has them.
 //!
-//! For every mean of this crate. Deliberately nothing else.
+//! For every mean and quantile of this crate. Deliberately nothing else.
 
 /// Sum with Neumaier's compensation: error of one rounding, whatever the order.
 pub(crate) fn sum(values: impl IntoIterator<Item = f64>) -> f64 {
@@ -35,6 +35,23 @@ where
     } else {
         sum(values.map(|value| value / count))
     })
+}
+
+/// `numpy.quantile(sorted, share)` of at least one value, to the bit.
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let last = sorted.len() - 1;
+    let place = as_f64(last) * share;
+    let below = place.floor();
+    let (low, weight) = (below as usize, place - below);
+    if low >= last {
+        return sorted[last];
+    }
+    let (a, b) = (sorted[low], sorted[low + 1]);
+    if weight >= 0.5 {
+        b - (b - a) * (1.0 - weight)
+    } else {
+        a + (b - a) * weight
+    }
 }
 
 /// A count as f64: exact below 2⁵³, which no cohort reaches.

@@ -79,8 +79,63 @@ pub enum Undefined {
     #[error("no spread between patients")]
     #[serde(rename = "no spread between patients")]
     NoSpread,
+    /// No temperature is cold enough: the loss only falls as it goes to 0.
+    #[error("the classes are separated, so no temperature is the best")]
+    #[serde(rename = "the classes are separated, so no temperature is the best")]
+    PerfectlySeparated,
+    /// A calibration that would turn the order of radiographs round is none.
+    #[error("scores do not rise with the finding")]
+    #[serde(rename = "scores do not rise with the finding")]
+    NotIncreasing,
     /// A score that is no number cannot be ranked.
     #[error("a score is NaN")]
     #[serde(rename = "a score is NaN")]
     NanScore,
+    /// A rule for a threshold asks for more specificity than any of the scores gives.
+    #[error("no threshold reaches that specificity")]
+    #[serde(rename = "no threshold reaches that specificity")]
+    SpecificityNotReached,
+    /// A rule for a threshold asks for more precision than any of the scores gives.
+    #[error("no threshold reaches that precision")]
+    #[serde(rename = "no threshold reaches that precision")]
+    PrecisionNotReached,
+    /// Every false alarm costs more than the hits it comes with.
+    #[error("calling nothing positive costs less than any threshold")]
+    #[serde(rename = "calling nothing positive costs less than any threshold")]
+    NothingIsCheapest,
+    /// Resampling one patient gives the same radiographs again and again.
+    #[error("one patient only")]
+    #[serde(rename = "one patient only")]
+    OnePatient,
+    /// A spread needs two draws that define the figure.
+    #[error("defined in fewer than two draws")]
+    #[serde(rename = "defined in fewer than two draws")]
+    TooFewDraws,
+}
+
+impl Undefined {
+    /// The reason by its text, as a checkpoint keeps it.
+    pub fn from_text(text: &str) -> Option<Self> {
+        use serde::de::IntoDeserializer;
+        use serde::de::value::{Error, StrDeserializer};
+        let text: StrDeserializer<'_, Error> = text.into_deserializer();
+        Self::deserialize(text).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_read_back_from_its_text() {
+        for reason in [
+            Undefined::NoPositive,
+            Undefined::AtBound,
+            Undefined::NotIncreasing,
+        ] {
+            assert_eq!(Undefined::from_text(&reason.to_string()), Some(reason));
+        }
+        assert_eq!(Undefined::from_text("because"), None);
+    }
 }

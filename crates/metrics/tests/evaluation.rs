@@ -35,6 +35,8 @@ fn evaluation(
         truths: &Truths::new(labels.to_vec(), n_findings).unwrap(),
         patients,
         operating_points: &vec![OperatingPoint::half(); n_findings],
+        calibrations: &[],
+        attributes: &[],
         split_fingerprint: "abc",
         convention,
     })
@@ -210,6 +212,8 @@ fn sizes_that_disagree_are_refused_by_name() {
         truths: &truths,
         patients: &["a"],
         operating_points: &[OperatingPoint::half(); 2],
+        calibrations: &[],
+        attributes: &[],
         split_fingerprint: "",
         convention: Convention::Strict,
     };

@@ -96,6 +96,8 @@ fn evaluation(scale: ScoreScale, rule: ThresholdRule, convention: Convention) ->
         truths: &test.truths,
         patients: &test.patients,
         operating_points: &points,
+        calibrations: &[],
+        attributes: &[],
         split_fingerprint: "",
         convention,
     });

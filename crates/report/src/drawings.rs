@@ -2,10 +2,10 @@
 //!
 //! For the command that trains. Deliberately not here: how a picture looks (`plots`).
 
-use cxr_metrics::{Baselines, Evaluation, History, Scores, Truths};
+use cxr_metrics::{Baselines, Evaluation, FindingCalibration, History, Scores, Truths};
 
 use crate::ceilings::{CEILINGS, read_ceilings};
-use crate::plots::{self, ClassTable, FindingAuroc, MeasuredCurves, Tile};
+use crate::plots::{self, ClassTable, FindingAuroc, FindingCurves, MeasuredCurves, Tile};
 use crate::report_error::ReportError;
 use crate::run_folder::RunFolder;
 
@@ -73,7 +73,63 @@ impl RunFolder {
         self.write_plot("thresholds", &plots::thresholds(split, &curves.thresholds)?)
     }
 
+    /// Writes the four plots of each finding, `plots/findings/<finding>/roc.svg` and so on, with the
+    /// carried and the oracle point. `calibrations` has one entry a finding, or none.
+    ///
+    /// # Errors
+    /// `R014` for scores and truths of another shape, `R001` and `R002` where the disk refuses.
+    pub fn draw_findings(
+        &self,
+        split: &str,
+        evaluation: &Evaluation,
+        (scores, truths): (&Scores, &Truths),
+        calibrations: &[FindingCalibration],
+    ) -> Result<(), ReportError> {
+        let curves = FindingCurves::all_of(evaluation, scores, truths, calibrations)?;
+        for (place, curves) in curves.iter().enumerate() {
+            for (plot, svg) in curves.draw(split)? {
+                self.write_plot(&finding_plot(place, &curves.roc.name, plot), &svg)?;
+            }
+        }
+        Ok(())
+    }
+
     fn write_plot(&self, plot: &str, svg: &str) -> Result<(), ReportError> {
         self.write(&format!("plots/{plot}.svg"), svg.as_bytes())
+    }
+}
+
+/// `findings/05-pleural-thickening/roc`: a path inside `plots/` whatever the finding is called.
+pub(crate) fn finding_plot(place: usize, finding: &str, plot: &str) -> String {
+    const LONGEST: usize = 40;
+    let mut slug = String::new();
+    for character in finding.chars() {
+        if slug.len() == LONGEST {
+            break;
+        }
+        if character.is_ascii_alphanumeric() {
+            slug.push(character.to_ascii_lowercase());
+        } else if !slug.ends_with('-') {
+            slug.push('-');
+        }
+    }
+    let slug = slug.trim_matches('-');
+    format!("findings/{:02}-{slug}/{plot}", place + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_of_any_name_has_a_plain_path_of_its_own() {
+        assert_eq!(
+            finding_plot(4, "Pleural_Thickening", "roc"),
+            "findings/05-pleural-thickening/roc"
+        );
+        assert_eq!(finding_plot(0, "../../<b>\u{1b}", "pr"), "findings/01-b/pr");
+        assert_eq!(finding_plot(0, "胸水", "pr"), "findings/01-/pr");
+        assert_eq!(finding_plot(1, "胸水", "pr"), "findings/02-/pr");
+        assert!(finding_plot(0, &"W".repeat(300), "pr").len() < 60);
     }
 }

@@ -14,6 +14,8 @@
 //! data/ceilings.json          the phantom's, byte for byte
 //! plots/*.svg                 class_distribution loss accuracy auroc auroc_per_finding roc pr
 //!                             calibration thresholds     plots/train_batch.png
+//! plots/findings/<nn-name>/   roc pr calibration thresholds of one finding
+//! data/examples.json          ExamplesRecord: right and wrong, with plots/examples/<nnn>.png
 //! predictions/ weights/       written by others
 //! run.lock                    names the process that writes
 //! report.html                 page::write, from the files above and nothing else
@@ -39,6 +41,7 @@ mod ceilings;
 mod disk;
 mod drawings;
 mod evaluations;
+mod examples;
 mod json_file;
 mod leakage;
 mod logs;
@@ -53,6 +56,10 @@ pub use ceilings::{AurocCeilings, CEILINGS, read_ceilings};
 pub use disk::{require_space, write_file};
 pub use drawings::{CLASS_TABLE, TRAIN_BATCH};
 pub use evaluations::{EVALUATION, Evaluations};
+pub use examples::{
+    ChosenExample, EXAMPLES, Example, ExampleKind, ExampleRecord, ExamplesRecord, choose_examples,
+    picture_path,
+};
 pub use leakage::{LEAKAGE, LeakageRecord};
 pub use logs::{EVENTS, EventKind, LogLengths, RESULTS};
 pub use report_error::ReportError;

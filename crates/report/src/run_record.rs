@@ -123,6 +123,8 @@ pub struct SplitRecord {
     pub fingerprint: String,
     /// The list it is known to be, as `NIH official test`.
     pub known_as: Option<String>,
+    /// What a reader of figures on that list should know.
+    pub caution: Option<String>,
 }
 
 /// The epoch whose weights were kept, and by what rule.

@@ -61,7 +61,8 @@ fn the_page_runs_nothing_and_fetches_nothing() {
     let page = std::fs::read_to_string(path).unwrap();
     let lower = page.to_lowercase();
     let namespace = "xmlns=\"http://www.w3.org/2000/svg\"";
-    let addresses = lower.replace(namespace, "");
+    // Links stay on the page.
+    let addresses = lower.replace(namespace, "").replace("href=\"#finding-", "");
     for forbidden in [
         "http://",
         "https://",
@@ -116,6 +117,10 @@ fn every_text_from_outside_is_escaped() {
         !page.contains("<b>Nodule"),
         "a finding's name became markup"
     );
+    for markup in ["<b>made up", "view <i>", "_<0"] {
+        assert!(!page.contains(markup), "{markup}");
+    }
+    assert!(page.contains("&lt;b&gt;made up&lt;/b&gt;") && page.contains("view &lt;i&gt;"));
     let escaped = "&lt;img src=x onerror=alert(1)&gt;&quot;&#39;&amp;";
     assert!(
         page.matches(escaped).count() >= 8,
@@ -130,13 +135,13 @@ fn every_text_from_outside_is_escaped() {
 fn what_is_undefined_is_shown_with_its_reason_and_never_as_a_number() {
     let (_root, run) = sample_run();
     let page = page_of(run.dir());
-    let row = page.split("<th scope=\"row\">Hernia</th>").nth(1).unwrap();
+    let row = page.split("\">Hernia</a></th>").nth(1).unwrap();
     let row = row.split("</tr>").next().unwrap();
     assert!(
-        row.starts_with("<td class=\"undefined\">undefined:<small>no positive</small></td>"),
+        row.starts_with("<td class=\"undefined\">–<small>no positive</small></td>"),
         "{row}"
     );
-    assert_eq!(row.matches("undefined:<small>no positive").count(), 3);
+    assert_eq!(row.matches("–<small>no positive").count(), 3);
     assert!(page.contains("over 13 of 14"));
     assert!(!page.contains("NaN"));
     let roc = std::fs::read_to_string(run.dir().join("plots/roc.svg")).unwrap();
@@ -194,22 +199,80 @@ fn a_run_that_only_began_has_a_page_too() {
     assert_well_formed(&without_style(&page), &["meta", "img"]);
 }
 
+/// Every SVG in a folder and in the folders inside it.
+fn svgs(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    let found = paths.flat_map(|path| {
+        if path.is_dir() {
+            svgs(&path)
+        } else {
+            vec![path]
+        }
+    });
+    found
+        .filter(|path| path.extension().is_some_and(|extension| extension == "svg"))
+        .collect()
+}
+
 #[test]
 fn every_plot_is_well_formed_and_passes_the_pages_own_check() {
     let (_root, run) = sample_run();
-    let mut n_plots = 0;
-    for entry in std::fs::read_dir(run.dir().join("plots")).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_some_and(|extension| extension == "svg") {
-            let svg = std::fs::read_to_string(&path).unwrap();
-            assert_well_formed(&svg, &[]);
-            page::PlotSvg::new(&path, &svg).unwrap();
-            assert!(svg.contains("currentColor") && !svg.contains("#010203"));
-            assert!(!svg.contains("NaN"), "{}", path.display());
-            n_plots += 1;
+    let paths = svgs(&run.dir().join("plots"));
+    // Nine of the whole, and four of each finding.
+    assert_eq!(paths.len(), 9 + 4 * 14);
+    for path in paths {
+        let svg = std::fs::read_to_string(&path).unwrap();
+        assert_well_formed(&svg, &[]);
+        page::PlotSvg::new(&path, &svg).unwrap();
+        assert!(svg.contains("currentColor") && !svg.contains("#010203"));
+        assert!(!svg.contains("NaN"), "{}", path.display());
+    }
+}
+
+#[test]
+fn a_findings_curves_mark_the_carried_and_the_oracle_point_where_they_are_defined() {
+    let (_root, run) = sample_run();
+    let plot = |finding: &str, plot: &str| {
+        let path = format!("plots/findings/{finding}/{plot}.svg");
+        std::fs::read_to_string(run.dir().join(path)).unwrap()
+    };
+    for name in ["roc", "pr", "thresholds"] {
+        let svg = plot("05-effusion", name);
+        assert!(svg.contains("carried") && svg.contains("oracle"), "{name}");
+        // The dots are full, the rings are not; each stands in the legend and on the curve.
+        let circles = || svg.split('<').filter(|tag| tag.starts_with("circle "));
+        let rings = circles().filter(|circle| circle.contains("fill=\"none\""));
+        assert_eq!((rings.count(), circles().count()), (2, 4), "{name}");
+    }
+    let calibration = plot("05-effusion", "calibration");
+    assert!(calibration.contains("as trained") && calibration.contains("calibrated (platt)"));
+    assert!(plot("08-hernia", "roc").contains("no positive"));
+    assert!(!plot("08-hernia", "roc").contains("oracle"));
+    assert!(plot("08-hernia", "calibration").contains("calibrated (unweighted)"));
+}
+
+#[test]
+fn an_evaluation_without_its_newer_figures_still_gives_a_page() {
+    let (_root, run) = sample_run();
+    let path = run.dir().join(cxr_report::EVALUATION);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut evaluations: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for finding in evaluations["test"]["findings"].as_array_mut().unwrap() {
+        for key in [
+            "prevalence",
+            "recall_ci",
+            "specificity_ci",
+            "oracle",
+            "ece_by_chance",
+        ] {
+            finding.as_object_mut().unwrap().remove(key).unwrap();
         }
     }
-    assert_eq!(n_plots, 9);
+    std::fs::write(&path, evaluations.to_string()).unwrap();
+    let page = page_of(run.dir());
+    assert!(page.contains("no reason recorded") && !page.contains("NaN"));
+    assert_well_formed(&without_style(&page), &["meta", "img"]);
 }
 
 #[test]

@@ -1,17 +1,20 @@
-//! The end of a run: operating points on valid, then one look at test, then everything is written.
+//! The end of a run: operating points and calibrations on valid, then one look at test, then
+//! everything is written.
 
 use cxr_augment::PixelCache;
 use cxr_data::Cohort;
 use cxr_infer::{Predictions, Predictor};
 use cxr_metrics::{
-    Convention, Evaluation, EvaluationInput, OperatingPoint, Scores, Truths,
-    choose_operating_points, evaluate,
+    Convention, Evaluation, EvaluationInput, FindingCalibration, OperatingPoint, Scores, Truths,
+    choose_operating_points, evaluate, fit_calibrations,
 };
 use cxr_models::{Checkpoint, Network, SavedOperatingPoint};
 use cxr_report::{EVALUATION, Evaluations, EventKind, RunFolder};
 use serde_json::json;
 
+use crate::attributes::attributes_of;
 use crate::config::RunConfig;
+use crate::examples::{Said, examples_of};
 use crate::run::{BEST, LAST, Prepared, RunOutcome, header};
 use crate::state::TrainState;
 use crate::train_error::TrainError;
@@ -35,12 +38,19 @@ pub(crate) fn close(
     let splits = &prepared.pictured.splits;
     let valid = scored(&network, prepared, splits.valid(), &prepared.pictured.valid)?;
     let points = choose_operating_points(&valid.scores, &valid.truths, config.threshold.rule)?;
-    let mut with_points = best.header().clone();
-    with_points.operating_points = Some(saved_points(&prepared.findings, &points));
-    let best = best.with_header(with_points)?;
+    let weights = &prepared.pos_weights.weights;
+    let calibrations = fit_calibrations(&prepared.findings, &valid.scores, &valid.truths, weights)?;
+    let mut learned = best.header().clone();
+    learned.operating_points = Some(saved_points(&prepared.findings, &points));
+    learned.calibration = Some(as_json(&calibrations)?);
+    let best = best.with_header(learned)?;
     best.save(&folder.path(BEST)?)?;
 
-    let valid_evaluation = report_split("valid", &valid, &points, folder, prepared)?;
+    let chosen = Chosen {
+        points,
+        calibrations,
+    };
+    let valid_evaluation = report_split("valid", &valid, &chosen, folder, prepared)?;
     // Test is read here, once, when nothing is left to choose.
     let test = match (splits.test(), &prepared.pictured.test) {
         (Some(cohort), Some(pixels)) => Some(scored(&network, prepared, cohort, pixels)?),
@@ -48,7 +58,7 @@ pub(crate) fn close(
     };
     let test_evaluation = test
         .as_ref()
-        .map(|test| report_split("test", test, &points, folder, prepared))
+        .map(|test| report_split("test", test, &chosen, folder, prepared))
         .transpose()?;
     let evaluations = Evaluations {
         valid: Some(valid_evaluation.clone()),
@@ -56,11 +66,11 @@ pub(crate) fn close(
     };
     folder.write_json(EVALUATION, &evaluations)?;
     folder.draw_history(&state.history, Some(&valid_evaluation.baselines))?;
-    let (shown, evaluation) = match (&test, &test_evaluation) {
-        (Some(test), Some(evaluation)) => (("test", test), evaluation),
-        _ => (("valid", &valid), &valid_evaluation),
+    let (name, shown, evaluation) = match (&test, &test_evaluation) {
+        (Some(test), Some(evaluation)) => ("test", test, evaluation),
+        _ => ("valid", &valid, &valid_evaluation),
     };
-    folder.draw_evaluation(shown.0, evaluation, &shown.1.scores, &shown.1.truths)?;
+    draw(name, shown, evaluation, &chosen, folder)?;
     let weight_digest = best.weight_digest()?;
     folder.append_event(
         EventKind::RunEnd,
@@ -74,9 +84,16 @@ pub(crate) fn close(
     })
 }
 
+/// What was chosen on valid, to be used on both splits.
+struct Chosen {
+    points: Vec<OperatingPoint>,
+    calibrations: Vec<FindingCalibration>,
+}
+
 /// A split with the network's word on each of its radiographs.
 struct Scored<'a> {
     cohort: &'a Cohort,
+    pixels: &'a PixelCache,
     scores: Scores,
     truths: Truths,
 }
@@ -85,22 +102,23 @@ fn scored<'a>(
     network: &Network,
     prepared: &Prepared,
     cohort: &'a Cohort,
-    pixels: &PixelCache,
+    pixels: &'a PixelCache,
 ) -> Result<Scored<'a>, TrainError> {
     let logits = Predictor::new(network, &prepared.preprocess)?.logits(pixels)?;
     let places: Vec<usize> = (0..cohort.len()).collect();
     Ok(Scored {
         cohort,
+        pixels,
         scores: Scores::Logits(logits),
         truths: truths_of(cohort, &places)?,
     })
 }
 
-/// Evaluates a split at given operating points, and writes its predictions.
+/// Evaluates a split with what was chosen, and writes its predictions.
 fn report_split(
     split: &str,
     scored: &Scored<'_>,
-    points: &[OperatingPoint],
+    chosen: &Chosen,
     folder: &RunFolder,
     prepared: &Prepared,
 ) -> Result<Evaluation, TrainError> {
@@ -123,10 +141,39 @@ fn report_split(
         scores: &scored.scores,
         truths: &scored.truths,
         patients: &patients,
-        operating_points: points,
+        operating_points: &chosen.points,
+        calibrations: &chosen.calibrations,
+        attributes: &attributes_of(scored.cohort),
         split_fingerprint: &scored.cohort.fingerprint(),
         convention: Convention::Strict,
     })?)
+}
+
+/// The pictures of the split that the run is judged by.
+fn draw(
+    split: &str,
+    scored: &Scored<'_>,
+    evaluation: &Evaluation,
+    chosen: &Chosen,
+    folder: &RunFolder,
+) -> Result<(), TrainError> {
+    let (scores, truths) = (&scored.scores, &scored.truths);
+    folder.draw_evaluation(split, evaluation, scores, truths)?;
+    folder.draw_findings(split, evaluation, (scores, truths), &chosen.calibrations)?;
+    let said = Said {
+        cohort: scored.cohort,
+        pixels: scored.pixels,
+        scores,
+        truths,
+    };
+    folder.draw_examples(split, &examples_of(&said, &chosen.points)?)?;
+    Ok(())
+}
+
+fn as_json(calibrations: &[FindingCalibration]) -> Result<serde_json::Value, TrainError> {
+    serde_json::to_value(calibrations).map_err(|error| TrainError::Resume {
+        reason: error.to_string(),
+    })
 }
 
 fn saved_points(findings: &[String], points: &[OperatingPoint]) -> Vec<SavedOperatingPoint> {

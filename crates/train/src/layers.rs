@@ -432,6 +432,18 @@ mod tests {
     }
 
     #[test]
+    fn a_threshold_rule_may_have_a_number_and_reads_back() {
+        let mut layers = Layers::new("default");
+        layers.set("threshold.rule=sensitivity=0.9", &Origin::CommandLine);
+        let config = layers.resolve().expect("sound").config;
+        assert_eq!(config.threshold.rule.to_string(), "sensitivity=0.9");
+        let mut wrong = Layers::new("default");
+        wrong.set("threshold.rule=ppv=50", &Origin::CommandLine);
+        let faults = wrong.resolve().expect_err("50 is no share");
+        assert!(faults.faults()[0].to_string().contains("threshold.rule"));
+    }
+
+    #[test]
     fn an_unknown_preset_names_the_nearest() {
         let faults = Layers::new("seed-resnet").resolve().expect_err("unknown");
         assert_eq!(

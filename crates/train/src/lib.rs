@@ -19,12 +19,14 @@
 //! # Ok::<(), cxr_train::ConfigFaults>(())
 //! ```
 
+mod attributes;
 mod backprop;
 mod bench;
 mod closing;
 mod cohorts;
 mod config;
 mod config_fault;
+mod examples;
 mod fit;
 mod generation;
 mod images;
@@ -39,6 +41,7 @@ mod train_error;
 mod truths;
 mod watch;
 
+pub use attributes::attributes_of;
 pub use backprop::{Backprop, Front, loss_of_batch};
 pub use bench::{BenchPictures, StepBench, StepTimes};
 pub use cohorts::{ReadSplits, Tables, read_splits};

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use cxr_augment::{Buffers, ImageFolder, Keep, Preprocess, TrainTransform};
-use cxr_data::{Cohort, PatientSketch, PosWeights};
+use cxr_data::{Cohort, KnownSplit, PatientSketch, PosWeights};
 use cxr_metrics::{Evaluation, History};
 use cxr_models::{Architecture, Checkpoint, CheckpointHeader, ModelConfig, Network, TrainingFacts};
 use cxr_report::plots::{ClassTable, FindingCounts, SplitSize, Tile};
@@ -86,7 +86,7 @@ pub struct SplitSummary {
     /// SHA-256 of its sorted image names.
     pub fingerprint: String,
     /// The published list that it is.
-    pub known_as: Option<&'static str>,
+    pub known_as: Option<&'static KnownSplit>,
 }
 
 /// Everything a run has read: splits without leakage, pixels, weights for positives.
@@ -176,7 +176,7 @@ impl SplitSummary {
             radiographs: cohort.len(),
             patients: cohort.n_patients(),
             fingerprint: cohort.fingerprint(),
-            known_as: cohort.known_split().map(|known| known.name),
+            known_as: cohort.known_split(),
         }
     }
 }

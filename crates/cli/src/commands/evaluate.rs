@@ -2,22 +2,24 @@
 //!
 //! Each source of scores has a function that makes the `Subject` that `run` measures.
 
+mod gate;
 mod remarks;
 mod table;
 
 use std::path::{Path, PathBuf};
 
 use clap::ArgGroup;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use cxr_augment::{CacheEvent, ImageFolder, Keep, PixelCache};
 use cxr_data::{Cohort, FindingSet, PatientOverlap, Uncertain};
 use cxr_infer::LoadedModel;
 use cxr_metrics::{
-    Convention, Evaluation, EvaluationInput, OperatingPoint, ScoreScale, Scores, ThresholdRule,
-    choose_operating_points, evaluate,
+    Convention, Evaluation, EvaluationInput, FindingCalibration, MetricFault, OperatingPoint,
+    ScoreScale, Scores, ThresholdRule, choose_operating_points, evaluate, fit_calibrations,
 };
+use cxr_train::attributes_of;
 use serde::Serialize;
 
+use self::gate::Gate;
 use self::remarks::{
     note_known_split, warn_of_conventions, warn_of_dropped_findings, warn_of_fall_backs,
     warn_of_shared_patients, warn_of_training_data,
@@ -52,8 +54,9 @@ pub(crate) struct Args {
     /// What tables of predictions hold.
     #[arg(long, value_name = "SCALE", default_value = "probability", value_parser = scale_parser())]
     scores: ScoreScale,
-    /// How thresholds are chosen; otherwise the checkpoint's own, or 0.5.
-    #[arg(long, value_name = "RULE", value_parser = rule_parser())]
+    /// How thresholds are chosen: 0.5, youden, max-f1, f-beta=2, sensitivity=0.9, specificity=0.95,
+    /// ppv=0.5 or cost=5, the numbers being yours; otherwise the checkpoint's own, or 0.5.
+    #[arg(long, value_name = "RULE", value_parser = read_rule)]
     thresholds: Option<ThresholdRule>,
     /// Predictions of valid, where thresholds are chosen.
     #[arg(long, value_name = "CSV", requires = "thresholds_table")]
@@ -64,6 +67,8 @@ pub(crate) struct Args {
     /// What −1 and empty labels mean: refuse, zeros, ones or ignore.
     #[arg(long, value_name = "POLICY", default_value = "refuse")]
     uncertain: Uncertain,
+    #[command(flatten)]
+    gate: Gate,
     /// 0 or no mean in place of undefined figures, as scikit-learn has it, with a warning.
     #[arg(long)]
     sklearn_compat: bool,
@@ -72,8 +77,10 @@ pub(crate) struct Args {
     pub(crate) json: bool,
 }
 
-fn rule_parser() -> impl TypedValueParser<Value = ThresholdRule> {
-    PossibleValuesParser::new(ThresholdRule::NAMES).try_map(|name| name.parse::<ThresholdRule>())
+/// A rule, or what is wrong with it and what would be right, in one line.
+fn read_rule(text: &str) -> Result<ThresholdRule, String> {
+    text.parse()
+        .map_err(|fault: MetricFault| format!("{fault}: {}", fault.help().unwrap_or_default()))
 }
 
 /// Where the thresholds come from.
@@ -94,9 +101,15 @@ enum ThresholdsFrom {
 struct Subject {
     cohort: Cohort,
     scores: Scores,
-    operating_points: Vec<OperatingPoint>,
-    thresholds_from: ThresholdsFrom,
+    chosen: Chosen,
     training_overlap: Option<PatientOverlap>,
+}
+
+/// What was chosen elsewhere, or should have been.
+struct Chosen {
+    operating_points: Vec<OperatingPoint>,
+    calibrations: Vec<FindingCalibration>,
+    thresholds_from: ThresholdsFrom,
 }
 
 /// What `--json` prints: the evaluation's keys, and those that say how honest it is.
@@ -133,7 +146,7 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
         warn_of_conventions(&evaluation, console);
     }
     if console.wants_json() {
-        let thresholds_from = subject.thresholds_from;
+        let thresholds_from = subject.chosen.thresholds_from;
         console.json(&Printed {
             evaluation: &evaluation,
             thresholds_from,
@@ -146,20 +159,18 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
             name: subject.cohort.name(),
         });
     }
-    Ok(Outcome::Done)
+    Ok(args.gate.judge(&evaluation, console))
 }
 
 fn from_predictions(args: &Args, path: &Path, console: Console) -> Result<Subject, Failure> {
     let cohort = read_labels(&args.table, args.uncertain, None, console)?;
     let scores = read_scores(path, args.scores, &cohort, console)?;
     let rule = args.thresholds.unwrap_or(ThresholdRule::Half);
-    let (operating_points, thresholds_from) =
-        choose_thresholds(args, rule, &cohort, &scores, console)?;
+    let chosen = choose(args, rule, &cohort, &scores, console)?;
     Ok(Subject {
         cohort,
         scores,
-        operating_points,
-        thresholds_from,
+        chosen,
         training_overlap: None,
     })
 }
@@ -176,16 +187,22 @@ fn from_checkpoint(
     let training_overlap = warn_of_training_data(&model, &cohort, console);
     let folder = ImageFolder::open(images)?;
     let scores = run_over(&model, &cohort, (&folder, &args.cache.keep()), console)?;
-    let (operating_points, thresholds_from) = match args.thresholds {
-        Some(rule) => choose_thresholds(args, rule, &cohort, &scores, console)?,
+    let mut chosen = match args.thresholds {
+        Some(rule) => choose(args, rule, &cohort, &scores, console)?,
         None if args.thresholds_from.is_some() => return Err(no_rule()),
-        None => (model.operating_points()?, ThresholdsFrom::Checkpoint),
+        None => Chosen {
+            operating_points: model.operating_points()?,
+            calibrations: Vec::new(),
+            thresholds_from: ThresholdsFrom::Checkpoint,
+        },
     };
+    if chosen.calibrations.is_empty() {
+        chosen.calibrations = model.calibrations()?;
+    }
     Ok(Subject {
         cohort,
         scores,
-        operating_points,
-        thresholds_from,
+        chosen,
         training_overlap,
     })
 }
@@ -222,7 +239,9 @@ fn measure(subject: &Subject, convention: Convention) -> Result<Evaluation, Fail
         scores: &subject.scores,
         truths: &truths_of(cohort)?,
         patients: &patients,
-        operating_points: &subject.operating_points,
+        operating_points: &subject.chosen.operating_points,
+        calibrations: &subject.chosen.calibrations,
+        attributes: &attributes_of(cohort),
         split_fingerprint: &cohort.fingerprint(),
         convention,
     })?)
@@ -245,36 +264,49 @@ fn read_labels(
     }
 }
 
-fn choose_thresholds(
+/// Operating points and calibrations: from valid where it is given.
+fn choose(
     args: &Args,
     rule: ThresholdRule,
     cohort: &Cohort,
     scores: &Scores,
     console: Console,
-) -> Result<(Vec<OperatingPoint>, ThresholdsFrom), Failure> {
+) -> Result<Chosen, Failure> {
     match (&args.thresholds_from, &args.thresholds_table) {
         (Some(_), Some(_)) if rule == ThresholdRule::Half => Err(no_rule()),
         (Some(predictions), Some(table)) => {
             let valid = read_labels(table, args.uncertain, Some(cohort.findings()), console)?;
             warn_of_shared_patients(&valid, cohort, console);
             let of_valid = read_scores(predictions, args.scores, &valid, console)?;
-            let points = choose_operating_points(&of_valid, &truths_of(&valid)?, rule)?;
-            warn_of_fall_backs(&points, &valid, console);
-            Ok((points, ThresholdsFrom::Valid))
+            let truths = truths_of(&valid)?;
+            let operating_points = choose_operating_points(&of_valid, &truths, rule)?;
+            warn_of_fall_backs(&operating_points, &valid, console);
+            let names = valid.findings().to_strings();
+            let unknown_weights = vec![1.0; names.len()];
+            Ok(Chosen {
+                operating_points,
+                calibrations: fit_calibrations(&names, &of_valid, &truths, &unknown_weights)?,
+                thresholds_from: ThresholdsFrom::Valid,
+            })
         }
-        _ if rule == ThresholdRule::Half => Ok((
-            vec![OperatingPoint::half(); cohort.findings().len()],
-            ThresholdsFrom::Fixed,
-        )),
+        _ if rule == ThresholdRule::Half => Ok(Chosen {
+            operating_points: vec![OperatingPoint::half(); cohort.findings().len()],
+            calibrations: Vec::new(),
+            thresholds_from: ThresholdsFrom::Fixed,
+        }),
         _ => {
             console.warn(
                 "thresholds are chosen on the radiographs under evaluation, so precision, recall, \
                  specificity, F1 and accuracy are too good; give --thresholds-from and \
                  --thresholds-table",
             );
-            let points = choose_operating_points(scores, &truths_of(cohort)?, rule)?;
-            warn_of_fall_backs(&points, cohort, console);
-            Ok((points, ThresholdsFrom::InSample))
+            let operating_points = choose_operating_points(scores, &truths_of(cohort)?, rule)?;
+            warn_of_fall_backs(&operating_points, cohort, console);
+            Ok(Chosen {
+                operating_points,
+                calibrations: Vec::new(),
+                thresholds_from: ThresholdsFrom::InSample,
+            })
         }
     }
 }

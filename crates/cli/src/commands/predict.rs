@@ -41,6 +41,8 @@ struct PredictedFinding {
     name: String,
     logit: f64,
     probability: f64,
+    /// After the calibration that was fitted on valid; `null` where the checkpoint has none.
+    calibrated_probability: Option<f64>,
     threshold: f64,
     decision: bool,
 }
@@ -137,6 +139,7 @@ fn predicted(
     let points = model.operating_points()?;
     let thresholds: Vec<Threshold> = points.iter().map(OperatingPoint::threshold).collect();
     let decisions = Decisions::at(&scores, &thresholds)?;
+    let calibrations = model.calibrations()?;
     let probabilities = scores.probabilities();
     let Scores::Logits(logits) = &scores else {
         return Err(Failure::usage(
@@ -158,6 +161,9 @@ fn predicted(
                     name: model.findings()[finding].clone(),
                     logit: logits[finding],
                     probability: probabilities[finding],
+                    calibrated_probability: calibrations
+                        .get(finding)
+                        .map(|fitted| fitted.map().probability(logits[finding])),
                     threshold: thresholds[finding].probability(),
                     decision: decisions[finding],
                 })
@@ -171,11 +177,14 @@ fn print_table(predicted: &[Predicted], console: Console) {
         console.line(&image.image);
         for finding in &image.findings {
             console.line(format_args!(
-                "  {:<20} {:>7.4}  threshold {:>7.4}{}",
+                "  {:<20} {:>7.4}  threshold {:>7.4}  {:<8}{}",
                 finding.name,
                 finding.probability,
                 finding.threshold,
-                if finding.decision { "  positive" } else { "" }
+                if finding.decision { "positive" } else { "" },
+                finding
+                    .calibrated_probability
+                    .map_or_else(String::new, |p| format!("  calibrated {p:.4}")),
             ));
         }
     }

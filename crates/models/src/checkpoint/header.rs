@@ -66,7 +66,7 @@ pub struct SavedOperatingPoint {
     /// Positive where logit ≥ threshold. `None` where there is none; `reason` says why.
     #[serde(with = "exact")]
     pub threshold_logit: Option<f64>,
-    /// How it was chosen: `0.5`, `youden`, `max-f1`.
+    /// How it was chosen: `0.5`, `youden`, `max-f1`, `sensitivity=0.9` and the like.
     pub rule: String,
     /// Why there is no threshold, or why another rule stood in.
     #[serde(default)]

@@ -13,8 +13,14 @@ of a patient.</li>\n\
 machine, age or share of ill people gives others.</li>\n\
 <li>Labels of public collections are mined from reports by a program; a figure measured against them \
 inherits their errors.</li>\n\
-<li>Images of one patient are not independent. Intervals, where shown, treat the patient as the \
-unit.</li>\n\
+<li>Images of one patient are not independent. Intervals take the patient as the unit. They say how \
+far another draw of such patients would move a figure, not how far another hospital would, and they \
+are not widened for being many.</li>\n\
+<li>Thresholds and calibrations were fitted on valid. Where a page shows valid itself, they are \
+measured on what they were fitted on.</li>\n\
+<li>A probability is right only where the finding is as frequent as on valid.</li>\n\
+<li>Examples are the extremes of a split, chosen by score. They are no random sample and prove \
+nothing.</li>\n\
 <li>What the training pass gave is never called performance.</li>\n\
 <li>Phantoms are cartoons. They test a pipeline; they say nothing about patients.</li>\n\
 </ul>\n</section>\n";

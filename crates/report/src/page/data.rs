@@ -11,12 +11,13 @@ use cxr_metrics::History;
 
 use super::PlotSvg;
 use crate::ceilings::{AurocCeilings, CEILINGS, read_ceilings};
-use crate::drawings::{CLASS_TABLE, TRAIN_BATCH};
+use crate::drawings::{CLASS_TABLE, TRAIN_BATCH, finding_plot};
 use crate::evaluations::{EVALUATION, Evaluations};
+use crate::examples::{EXAMPLES, ExamplesRecord, picture_path};
 use crate::json_file;
 use crate::leakage::{LEAKAGE, LeakageRecord};
 use crate::logs::RESULTS;
-use crate::plots::ClassTable;
+use crate::plots::{ClassTable, FindingCurves};
 use crate::report_error::ReportError;
 use crate::results;
 use crate::run_folder::{check_is_run_folder, folder_name};
@@ -55,7 +56,11 @@ pub struct ReportData {
     pub classes: Option<ClassTable>,
     /// `data/leakage.json`.
     pub leakage: Option<LeakageRecord>,
-    /// `plots/*.svg` by name.
+    /// `data/examples.json`.
+    pub examples: ExamplesRecord,
+    /// `plots/examples/*.png` by number, as far as an example names them.
+    pub example_pictures: BTreeMap<u32, Vec<u8>>,
+    /// `plots/*.svg` by name, `findings/<nn-name>/roc` for those of one finding.
     pub plots: BTreeMap<String, PlotSvg>,
     /// `plots/train_batch.png`.
     pub train_batch: Option<Vec<u8>>,
@@ -85,6 +90,8 @@ impl ReportData {
         let results = dir.join(RESULTS);
         let has_epochs = fs_err::metadata(&results).is_ok_and(|file| file.len() > 0);
         let train_batch = json_file::read_bytes(&dir.join(TRAIN_BATCH))?;
+        let examples: ExamplesRecord = json_file::read(&dir.join(EXAMPLES))?.unwrap_or_default();
+        let plots = read_plots(dir, &evaluations)?;
         Ok(Self {
             name: folder_name(dir),
             run: json_file::read(&dir.join(RUN_RECORD))?.unwrap_or_default(),
@@ -96,21 +103,45 @@ impl ReportData {
             evaluations,
             classes: json_file::read(&dir.join(CLASS_TABLE))?,
             leakage: json_file::read(&dir.join(LEAKAGE))?,
-            plots: read_plots(dir)?,
+            example_pictures: read_pictures(dir, &examples)?,
+            examples,
+            plots,
             train_batch,
         })
     }
 }
 
-fn read_plots(dir: &Path) -> Result<BTreeMap<String, PlotSvg>, ReportError> {
+fn read_plots(
+    dir: &Path,
+    evaluations: &Evaluations,
+) -> Result<BTreeMap<String, PlotSvg>, ReportError> {
+    let mut names = PLOTS.map(str::to_owned).to_vec();
+    let findings = evaluations.judged().map(|(_, judged)| &judged.findings);
+    for (place, finding) in findings.into_iter().flatten().enumerate() {
+        let plots = FindingCurves::PLOTS.iter();
+        names.extend(plots.map(|plot| finding_plot(place, &finding.name, plot)));
+    }
     let mut plots = BTreeMap::new();
-    for name in PLOTS {
+    for name in names {
         let path = dir.join("plots").join(format!("{name}.svg"));
         if let Some(svg) = json_file::read_text(&path)? {
-            plots.insert(name.to_owned(), PlotSvg::new(&path, &svg)?);
+            plots.insert(name, PlotSvg::new(&path, &svg)?);
         }
     }
     Ok(plots)
+}
+
+fn read_pictures(
+    dir: &Path,
+    record: &ExamplesRecord,
+) -> Result<BTreeMap<u32, Vec<u8>>, ReportError> {
+    let mut pictures = BTreeMap::new();
+    for number in record.examples.iter().map(|example| example.picture) {
+        if let Some(png) = json_file::read_bytes(&dir.join(picture_path(number)))? {
+            pictures.insert(number, png);
+        }
+    }
+    Ok(pictures)
 }
 
 /// The settings of a `config.toml` as runs write it: sections, and `key = value  # origin`.

@@ -39,7 +39,7 @@ impl Html {
     }
 
     /// A PNG inside the page.
-    pub(super) fn png(&mut self, png: &[u8], description: &'static str) -> &mut Self {
+    pub(super) fn png(&mut self, png: &[u8], description: &str) -> &mut Self {
         self.markup("<img alt=\"").text(description);
         self.markup("\" src=\"data:image/png;base64,");
         push_base64(&mut self.out, png);

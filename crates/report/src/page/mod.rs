@@ -5,11 +5,17 @@
 //! alone. Deliberately not here: numbers that are not in those files.
 
 mod background;
+mod calibration_table;
+mod cards;
+mod cells;
 mod data;
+mod examples;
+mod finding_section;
 mod findings_table;
 pub(crate) mod html;
 mod number;
 mod pictures;
+mod subgroups;
 mod summary;
 mod svg;
 
@@ -41,7 +47,10 @@ pub fn html(data: &ReportData) -> String {
     page.markup("</style>\n</head>\n<body>\n<main>\n");
     summary::add(&mut page, data);
     findings_table::add(&mut page, data);
-    pictures::add(&mut page, data);
+    pictures::add_measured(&mut page, data);
+    finding_section::add(&mut page, data);
+    subgroups::add(&mut page, data);
+    pictures::add_training(&mut page, data);
     background::add(&mut page, data);
     page.markup("</main>\n</body>\n</html>\n");
     page.into_text()

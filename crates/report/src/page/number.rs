@@ -1,8 +1,9 @@
 //! Numbers as a reader wants them.
 
-/// "0.917", or "–".
+/// "0.917", "−0.083", or "–".
 pub(super) fn figure(value: Option<f64>) -> String {
-    value.map_or_else(|| "–".into(), |value| format!("{value:.3}"))
+    let with_sign = |value| format!("{value:.3}").replace('-', "−");
+    value.map_or_else(|| "–".into(), with_sign)
 }
 
 /// "53.2 %", or "–".
@@ -59,6 +60,7 @@ mod tests {
         assert_eq!(duration(0.1234), "0.12 s");
         assert_eq!(duration(7300.0), "2 h 1 min");
         assert_eq!(figure(Some(0.5)), "0.500");
+        assert_eq!(figure(Some(-0.5)), "−0.500");
         assert_eq!(percent(None), "–");
     }
 }

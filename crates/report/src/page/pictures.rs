@@ -5,7 +5,8 @@ use super::html::Html;
 use super::number::count;
 use crate::plots::ClassTable;
 
-pub(super) fn add(page: &mut Html, data: &ReportData) {
+/// How the findings compare on the split that the run is judged by.
+pub(super) fn add_measured(page: &mut Html, data: &ReportData) {
     let judged = data.evaluations.judged().map(|(split, _)| split);
     let on_what = judged.map_or_else(String::new, |split| format!(" on {split}"));
     group(
@@ -22,6 +23,10 @@ pub(super) fn add(page: &mut Html, data: &ReportData) {
         "",
         &["calibration", "thresholds"],
     );
+}
+
+/// How the network got there, and what it was fed.
+pub(super) fn add_training(page: &mut Html, data: &ReportData) {
     group(
         page,
         data,

@@ -2,9 +2,9 @@
 
 use cxr_metrics::Evaluation;
 
-use super::ReportData;
 use super::html::Html;
 use super::number::{count, counted, duration, figure, percent};
+use super::{ReportData, cards};
 use crate::run_record::RunStatus;
 
 pub(super) fn add(page: &mut Html, data: &ReportData) {
@@ -22,7 +22,7 @@ pub(super) fn add(page: &mut Html, data: &ReportData) {
                      optimistic.</p>\n",
                 );
             }
-            cards(page, split, evaluation);
+            cards::add(page, data, split, evaluation);
             remarks(page, data, evaluation);
         }
         None => {
@@ -98,86 +98,6 @@ fn status(page: &mut Html, data: &ReportData) {
     page.markup("</p>\n");
 }
 
-fn cards(page: &mut Html, split: &str, evaluation: &Evaluation) {
-    let mean = &evaluation.macro_mean;
-    let baselines = &evaluation.baselines;
-    page.markup("<section class=\"cards\">\n");
-    let interval = mean.auroc_ci.map_or_else(String::new, |interval| {
-        format!(
-            "95 % interval {:.3} to {:.3}; ",
-            interval.lower, interval.upper
-        )
-    });
-    card(
-        page,
-        &format!("Macro AUROC on {split}"),
-        &figure(mean.auroc),
-        &format!(
-            "over {} of {} findings; {interval}chance is 0.5",
-            mean.over, mean.of
-        ),
-    );
-    card(
-        page,
-        "Macro average precision",
-        &figure(mean.average_precision),
-        &format!(
-            "over {} of {} findings; without skill {} (mean prevalence)",
-            mean.average_precision_over,
-            mean.of,
-            figure(mean_prevalence(evaluation))
-        ),
-    );
-    card(
-        page,
-        "Subset accuracy",
-        &figure(evaluation.subset_accuracy),
-        &format!(
-            "all decisions on a radiograph right; predicting nothing reaches {}",
-            figure(baselines.subset_accuracy_all_negative)
-        ),
-    );
-    card(
-        page,
-        "Label accuracy",
-        &figure(evaluation.label_accuracy),
-        &format!(
-            "share of right decisions; predicting nothing reaches {}",
-            figure(baselines.label_accuracy_all_negative)
-        ),
-    );
-    page.markup("</section>\n");
-    page.element(
-        "<p class=\"small\">",
-        format!(
-            "{} of {} in {split}; fingerprint ",
-            counted(evaluation.rows, "radiograph", "radiographs"),
-            counted(evaluation.patients, "patient", "patients"),
-        ),
-        "<code>",
-    );
-    let fingerprint: String = evaluation.split_fingerprint.chars().take(16).collect();
-    page.text(fingerprint).markup("</code></p>\n");
-}
-
-fn card(page: &mut Html, title: &str, figure: &str, remark: &str) {
-    page.markup("<div class=\"card\">");
-    page.element("<h2>", title, "</h2>");
-    page.element("<p class=\"figure\">", figure, "</p>");
-    page.element("<p class=\"small\">", remark, "</p></div>\n");
-}
-
-/// Prevalence of the findings that average precision is a mean over.
-fn mean_prevalence(evaluation: &Evaluation) -> Option<f64> {
-    let findings = evaluation.findings.iter();
-    let shares: Vec<f64> = findings
-        .filter(|finding| finding.average_precision.is_some())
-        .map(super::findings_table::prevalence)
-        .collect();
-    let n = u32::try_from(shares.len()).ok().filter(|&n| n > 0)?;
-    Some(shares.iter().sum::<f64>() / f64::from(n))
-}
-
 /// What a reader would otherwise have to notice.
 fn remarks(page: &mut Html, data: &ReportData, evaluation: &Evaluation) {
     let mut remarks = Vec::new();
@@ -205,6 +125,14 @@ fn remarks(page: &mut Html, data: &ReportData, evaluation: &Evaluation) {
         remarks.push(format!(
             "AUROC is undefined for {}: not part of the mean.",
             undefined.join(", ")
+        ));
+    }
+    let no_better = cards::no_better_than_prevalence(evaluation);
+    if !no_better.is_empty() {
+        remarks.push(format!(
+            "Probabilities of {} are no better than saying the prevalence to everybody (Brier \
+             score).",
+            no_better.join(", ")
         ));
     }
     if data

@@ -188,6 +188,11 @@ impl<'a> Canvas<'a> {
         self.put(&Circle::new(at(place), fine(radius), style))
     }
 
+    pub(super) fn ring(&self, place: (f64, f64), radius: f64, colour: Colour) -> Drawn {
+        let style = ShapeStyle::from(colour.rgba()).stroke_width(fine(1.75).unsigned_abs());
+        self.put(&Circle::new(at(place), fine(radius), style))
+    }
+
     /// Swatches with names, in rows as `legend_places` puts them. Gives the y below them.
     pub(super) fn legend(
         &self,
@@ -201,6 +206,7 @@ impl<'a> Canvas<'a> {
                 Mark::Line => self.line(&[(x, y), (x + 14.0, y)], 2.25, colour)?,
                 Mark::Dashes => self.dashes((x, y), (x + 14.0, y), colour)?,
                 Mark::Dot => self.dot((x + 7.0, y), 4.0, colour)?,
+                Mark::Ring => self.ring((x + 7.0, y), 5.0, colour)?,
                 Mark::Square => self.bar((x + 2.0, y - 5.0), (x + 12.0, y + 5.0), colour)?,
                 Mark::Tick => self.bar((x + 6.0, y - 6.0), (x + 8.5, y + 6.0), colour)?,
             }
@@ -232,6 +238,7 @@ pub(super) enum Mark {
     Line,
     Dashes,
     Dot,
+    Ring,
     Square,
     Tick,
 }

@@ -1,4 +1,4 @@
-//! The augmented first batch as the network sees it, as one PNG.
+//! Grey pictures as PNG: the augmented first batch as the network sees it, and single radiographs.
 //!
 //! For the run folder and the page. Tiles come as grey bytes; a large tile is made smaller by the
 //! mean of squares of pixels. Deliberately not here: turning tensors into grey.
@@ -54,9 +54,21 @@ pub fn train_batch(tiles: &[Tile]) -> Result<Vec<u8>, ReportError> {
     encoded(&sheet, width, height)
 }
 
+/// One tile as a grey PNG, made smaller where its longer side is above 160 pixels.
+///
+/// # Errors
+/// `R014` for a tile whose pixels are not `width · height`.
+pub fn one_picture(tile: &Tile) -> Result<Vec<u8>, ReportError> {
+    let png = shrunk(tile).and_then(|tile| encoded(&tile.pixels, tile.width, tile.height));
+    png.map_err(|error| ReportError::Plot {
+        plot: "examples",
+        problem: error.to_string(),
+    })
+}
+
 fn encoded(pixels: &[u8], width: usize, height: usize) -> Result<Vec<u8>, ReportError> {
     let side = |length: usize| {
-        u32::try_from(length).map_err(|_| fault("the batch is too large for a picture".into()))
+        u32::try_from(length).map_err(|_| fault("the pixels are too many for a picture".into()))
     };
     let mut bytes = Vec::new();
     png::PngEncoder::new_with_quality(

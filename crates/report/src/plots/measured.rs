@@ -4,8 +4,8 @@
 //! become points, and an undefined one its reason. Deliberately not here: drawing.
 
 use cxr_metrics::{
-    Binning, Cells, DEFAULT_BINS, Evaluation, FindingEvaluation, PrecisionRecallCurve, Ranking,
-    ReliabilityCurve, RocCurve, Scores, Truths, Undefined,
+    Binning, Cells, DEFAULT_BINS, Evaluation, FindingEvaluation, LogitMap, PrecisionRecallCurve,
+    Ranking, ReliabilityCurve, RocCurve, ScoreScale, Scores, Truths, Undefined,
 };
 
 use super::{Curve, ThresholdCurve};
@@ -66,6 +66,24 @@ impl MeasuredCurves {
         }
         Ok(curves)
     }
+}
+
+/// The reliability of a finding's probabilities after a map; `None` where there is no cell.
+pub(super) fn calibrated_bins(
+    scores: &Scores,
+    truths: &Truths,
+    finding: usize,
+    map: LogitMap,
+) -> Result<Option<Vec<(f64, f64)>>, ReportError> {
+    let mut cells = cells(scores, truths, finding)?;
+    for score in &mut cells.scores {
+        let logit = match scores.scale() {
+            ScoreScale::Logit => *score,
+            ScoreScale::Probability => (*score / (1.0 - *score)).ln(),
+        };
+        *score = 1.0 / (1.0 + (-map.apply(logit)).exp());
+    }
+    Ok(bins(&cells).ok())
 }
 
 fn cells(scores: &Scores, truths: &Truths, finding: usize) -> Result<Cells, ReportError> {

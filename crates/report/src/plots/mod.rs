@@ -10,14 +10,16 @@ mod contact_sheet;
 mod epochs;
 mod findings;
 mod measured;
+mod one_finding;
 mod panels;
 mod scale;
 
 pub use classes::{ClassTable, FindingCounts, SplitSize, class_distribution};
-pub use contact_sheet::{Tile, train_batch};
+pub use contact_sheet::{Tile, one_picture, train_batch};
 pub use epochs::{accuracy, auroc, loss};
 pub use findings::{FindingAuroc, auroc_per_finding};
 pub use measured::MeasuredCurves;
+pub use one_finding::{FindingCurves, MarkedPoint, NamedPoints};
 pub use panels::{Curve, ThresholdCurve, calibration, pr, roc, thresholds};
 
 pub(crate) use canvas::STANDALONE_STYLE;

@@ -247,7 +247,7 @@ impl Sheet<'_> {
 }
 
 /// "undefined" with the reason below it, in lines that fit.
-fn undefined(
+pub(super) fn undefined(
     canvas: &Canvas<'_>,
     reason: &str,
     (x, y): (f64, f64),
@@ -278,7 +278,7 @@ fn undefined(
 }
 
 /// Without the points that stand on the one before; corners and ends stay.
-fn thinned(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
+pub(super) fn thinned(points: impl Iterator<Item = (f64, f64)>) -> Vec<(f64, f64)> {
     let mut kept: Vec<(f64, f64)> = Vec::new();
     let mut last = None;
     for point in points {

@@ -8,15 +8,20 @@
     reason = "a sample that cannot be made is a failed test"
 )]
 
+mod record;
+
 use std::collections::BTreeMap;
 
 use cxr_metrics::{
-    Convention, EpochRecord, Evaluation, EvaluationInput, History, Logits, MacroMean,
-    OperatingPoint, PassSummary, Scores, ThresholdRule, Truths, choose_operating_points, evaluate,
+    Attribute, Cells, Convention, EpochRecord, Evaluation, EvaluationInput, FindingCalibration,
+    History, Logits, MacroMean, OperatingPoint, PassSummary, Scores, ThresholdRule, Truths,
+    choose_operating_points, evaluate,
 };
 use cxr_report::plots::{ClassTable, FindingCounts, SplitSize, Tile};
 use cxr_report::*;
 use cxr_stream::{Purpose, Stream};
+use record::CONFIG;
+pub(crate) use record::record;
 use serde_json::json;
 
 /// Name, prevalence, and how far the scores of ill and well are apart.
@@ -63,7 +68,45 @@ fn draw(n_rows: u64, seed: u64) -> (Scores, Truths) {
     (scores, Truths::known(&truths, FINDINGS.len()).unwrap())
 }
 
-fn split(n_rows: u64, seed: u64, points: &[OperatingPoint]) -> Split {
+/// Maps fitted on these radiographs, as for a loss that weighs positives 3 times.
+fn fit(scores: &Scores, truths: &Truths) -> Vec<FindingCalibration> {
+    let fit = |(place, name): (usize, &String)| {
+        let cells = Cells::of(scores, truths, place).unwrap();
+        FindingCalibration::fit(name, &cells.scores, &cells.truths, 3.0).unwrap()
+    };
+    names().iter().enumerate().map(fit).collect()
+}
+
+/// Sex, age band and view; the view goes with the effusion, and some radiographs have none.
+fn attributes(truths: &Truths) -> Vec<Attribute> {
+    let rows: Vec<usize> = (0..truths.n_rows()).collect();
+    let effusion = truths.column(4);
+    let attribute = |name: &str, group: &dyn Fn(usize) -> Option<&'static str>| {
+        let groups: Vec<Option<String>> = rows
+            .iter()
+            .map(|&row| group(row).map(str::to_owned))
+            .collect();
+        Attribute::new(name, &groups).unwrap()
+    };
+    let ages = ["0–17", "18–39", "40–64", "65+"];
+    vec![
+        attribute("sex", &|row| Some(if row / 2 % 3 == 0 { "F" } else { "M" })),
+        attribute("age band", &|row| ages.get(row / 2 * 7 % 4).copied()),
+        attribute("view <i>", &|row| match (effusion[row], row % 10) {
+            (_, 9) => None,
+            (Some(true), 0..7) => Some("AP"),
+            (_, 0..2) => Some("AP"),
+            _ => Some("PA"),
+        }),
+    ]
+}
+
+fn split(
+    n_rows: u64,
+    seed: u64,
+    points: &[OperatingPoint],
+    calibrations: &[FindingCalibration],
+) -> Split {
     let (scores, truths) = draw(n_rows, seed);
     let patients: Vec<String> = (0..n_rows).map(|row| (row / 2).to_string()).collect();
     let evaluation = evaluate(&EvaluationInput {
@@ -72,6 +115,8 @@ fn split(n_rows: u64, seed: u64, points: &[OperatingPoint]) -> Split {
         truths: &truths,
         patients: &patients,
         operating_points: points,
+        calibrations,
+        attributes: &attributes(&truths),
         split_fingerprint: "9f2c1e44b07a6d3158ac02e7f4d91b6a",
         convention: Convention::Strict,
     })
@@ -83,11 +128,20 @@ fn split(n_rows: u64, seed: u64, points: &[OperatingPoint]) -> Split {
     }
 }
 
-/// Valid with thresholds of its own, and test with those.
-pub(crate) fn splits() -> (Split, Split) {
+/// What valid gives away: thresholds and calibrations.
+pub(crate) fn fitted_on_valid() -> (Vec<OperatingPoint>, Vec<FindingCalibration>) {
     let (scores, truths) = draw(200, 1);
     let points = choose_operating_points(&scores, &truths, ThresholdRule::Youden).unwrap();
-    (split(200, 1, &points), split(400, 2, &points))
+    (points, fit(&scores, &truths))
+}
+
+/// Valid with thresholds and calibrations of its own, and test with those.
+pub(crate) fn splits() -> (Split, Split) {
+    let (points, fitted) = fitted_on_valid();
+    (
+        split(200, 1, &points, &fitted),
+        split(400, 2, &points, &fitted),
+    )
 }
 
 pub(crate) fn history(n_epochs: u32) -> History {
@@ -166,7 +220,12 @@ pub(crate) fn classes() -> ClassTable {
 
 /// Grey shapes that are told apart: no radiographs.
 pub(crate) fn tiles() -> Vec<Tile> {
-    let tile = |place: u64| {
+    (0..32).map(|place| tile(place, 64)).collect()
+}
+
+fn tile(place: u64, side: u32) -> Tile {
+    let scale = 64.0 / f64::from(side);
+    {
         let mut stream = Stream::new(3, Purpose::Test, 99, place);
         let (x0, y0, tilt) = (
             stream.range(22.0, 42.0),
@@ -179,14 +238,31 @@ pub(crate) fn tiles() -> Vec<Tile> {
             (60.0 + 150.0 * lung(-12.0) * lung(12.0) * (1.0 - (u / 60.0).powi(2)).max(0.0)) as u8
         };
         Tile {
-            width: 64,
-            height: 64,
-            pixels: (0..64 * 64)
-                .map(|i| pixel(f64::from(i % 64), f64::from(i / 64)))
+            width: side as usize,
+            height: side as usize,
+            pixels: (0..side * side)
+                .map(|i| pixel(scale * f64::from(i % side), scale * f64::from(i / side)))
                 .collect(),
         }
+    }
+}
+
+/// The examples of test with their pictures.
+fn examples(test: &Split, points: &[OperatingPoint]) -> Vec<Example> {
+    let chosen = choose_examples(&test.scores, &test.truths, points).unwrap();
+    let example = |one: &ChosenExample| {
+        let logit = test.scores.ranking_column(one.finding)[one.row];
+        Example {
+            finding: names()[one.finding].clone(),
+            kind: one.kind,
+            image: format!("{:08}_<{:03}>.png", one.row / 2, one.row % 2),
+            logit,
+            probability: 1.0 / (1.0 + (-logit).exp()),
+            threshold: points[one.finding].threshold().probability(),
+            picture: tile(one.row as u64, 256),
+        }
     };
-    (0..32).map(tile).collect()
+    chosen.iter().map(example).collect()
 }
 
 fn ceilings() -> serde_json::Value {
@@ -196,65 +272,6 @@ fn ceilings() -> serde_json::Value {
     });
     json!({"recipe": {}, "findings": findings.collect::<Vec<_>>()})
 }
-
-pub(crate) fn record() -> RunRecord {
-    let split = |name: &str, radiographs, patients| SplitRecord {
-        name: name.into(),
-        radiographs,
-        patients,
-        fingerprint: format!("{:064x}", radiographs * 7919),
-        known_as: None,
-    };
-    RunRecord {
-        status: RunStatus::Finished,
-        exit_code: Some(0),
-        command: ["cxr", "train", "--set", "epochs=12"]
-            .map(String::from)
-            .into(),
-        preset: Some("phantom".into()),
-        started: Some("2026-05-09T10:00:00Z".into()),
-        finished: Some("2026-05-09T10:03:20Z".into()),
-        seconds: Some(200.4),
-        seed: Some(20_240_601),
-        model: Some(ModelRecord {
-            architecture: "xray-cnn".into(),
-            n_parameters: 2_206_990,
-            width: 64,
-            height: 64,
-            pretrained: None,
-        }),
-        data: Some(DataRecord {
-            name: "phantom, seed 20240601".into(),
-            is_phantom: true,
-            splits: vec![
-                split("train", 1400, 874),
-                split("valid", 192, 120),
-                split("test", 400, 249),
-            ],
-        }),
-        best: history(12).best().map(|epoch| BestEpoch {
-            epoch: epoch.epoch,
-            rule: "valid macro AUROC".into(),
-            value: epoch.valid.auroc.value,
-        }),
-        processor: Some("Example processor, 2 cores".into()),
-        threads: Some(2),
-        memory_bytes: Some(8 << 30),
-        device: Some("cpu".into()),
-        versions: BTreeMap::from([
-            ("cxr".into(), "0.1.0".into()),
-            ("candle".into(), "0.11.1".into()),
-        ]),
-        fingerprints: BTreeMap::from([("weights".into(), "6f1d".repeat(16))]),
-        timings: BTreeMap::from([("decode".into(), 3.21), ("training".into(), 180.7)]),
-        warnings: vec!["Hernia has no positive in train: its weight is 1.".into()],
-        ..RunRecord::default()
-    }
-}
-
-const CONFIG: &str = "batch_size = 64  # default\nepochs = 12  # cli\nmodel = \"xray-cnn\"  # default (preset phantom)\n\
-seed = 20240601  # default\n\n[augment]\nflip_probability = 0.0  # default\nmax_degrees = 7.5  # default\n\n\
-[data]\ntrain = \"runs/phantom/a rather long path to a table of labels/train.csv\"  # file (my-settings.toml)\n";
 
 /// Writes everything that a finished run has.
 pub(crate) fn write_run(run: &RunFolder) {
@@ -290,6 +307,12 @@ pub(crate) fn write_run(run: &RunFolder) {
     run.draw_history(&history(12), Some(&valid.evaluation.baselines))
         .unwrap();
     run.draw_evaluation("test", &test.evaluation, &test.scores, &test.truths)
+        .unwrap();
+    let (points, fitted) = fitted_on_valid();
+    let of_test = (&test.scores, &test.truths);
+    run.draw_findings("test", &test.evaluation, of_test, &fitted)
+        .unwrap();
+    run.draw_examples("test", &examples(&test, &points))
         .unwrap();
     let evaluations = Evaluations {
         valid: Some(valid.evaluation),

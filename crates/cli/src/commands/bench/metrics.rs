@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use cxr_metrics::{
-    Cells, Clusters, Convention, EvaluationInput, Interval, Logits, OperatingPoint, Placements,
-    Ranking, Scores, Truths, Undefined, evaluate,
+    Cells, Clusters, Convention, EvaluationInput, Interval, Logits, OperatingPoint,
+    PatientBootstrap, Placements, Ranking, Scores, Truths, Undefined, evaluate,
 };
 use cxr_stream::{Purpose, Stream};
 use serde::Serialize;
@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// How often everything is computed.
     #[arg(long, default_value_t = 9)]
     rounds: usize,
+    /// Bootstrap the mean AUROC too, with so many draws of the patients.
+    #[arg(long, value_name = "DRAWS")]
+    bootstrap: Option<usize>,
     /// Print JSON instead of a line.
     #[arg(long)]
     pub(super) json: bool,
@@ -41,6 +44,17 @@ struct Measured {
     /// Median seconds of a whole evaluation, calibration and accuracy included.
     evaluation_seconds: f64,
     macro_auroc: Option<f64>,
+    bootstrap: Option<Bootstrap>,
+}
+
+/// The bootstrap of the mean AUROC.
+#[derive(Debug, Serialize)]
+struct Bootstrap {
+    draws: usize,
+    /// Draws in which every finding has an AUROC.
+    defined: Option<usize>,
+    /// Median of the rounds.
+    seconds: f64,
 }
 
 pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
@@ -65,6 +79,10 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
         seconds,
         evaluation_seconds: median(of_evaluation.into_iter()),
         macro_auroc,
+        bootstrap: args
+            .bootstrap
+            .map(|draws| cohort.time_bootstrap(draws, args.rounds))
+            .transpose()?,
     };
     if console.wants_json() {
         console.json(&measured)?;
@@ -77,6 +95,12 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
             1e3 * measured.median_seconds,
             1e3 * measured.evaluation_seconds,
         ));
+        if let Some(bootstrap) = &measured.bootstrap {
+            console.line(format_args!(
+                "{} draws of the patients, mean AUROC: {:.2} s",
+                bootstrap.draws, bootstrap.seconds
+            ));
+        }
     }
     Ok(Outcome::Done)
 }
@@ -141,6 +165,23 @@ impl Cohort {
         Ok((auroc, interval, ranking.average_precision()?))
     }
 
+    fn time_bootstrap(&self, draws: usize, rounds: usize) -> Result<Bootstrap, Failure> {
+        let bootstrap = PatientBootstrap::new(self.clusters.clone(), draws, 1);
+        let mut defined = None;
+        let mut seconds = Vec::new();
+        for _ in 0..rounds {
+            let began = Instant::now();
+            let found = bootstrap.macro_auroc(&self.scores, &self.truths)?;
+            seconds.push(began.elapsed().as_secs_f64());
+            defined = found.ok().map(|found| found.defined);
+        }
+        Ok(Bootstrap {
+            draws,
+            defined,
+            seconds: median(seconds.into_iter()),
+        })
+    }
+
     fn evaluate(&self) -> Result<Option<f64>, Failure> {
         let points = vec![OperatingPoint::half(); self.findings.len()];
         let evaluation = evaluate(&EvaluationInput {
@@ -149,6 +190,8 @@ impl Cohort {
             truths: &self.truths,
             patients: &self.patients,
             operating_points: &points,
+            calibrations: &[],
+            attributes: &[],
             split_fingerprint: "",
             convention: Convention::Strict,
         })?;

@@ -1,5 +1,7 @@
 //! `cxr bench`: measurements for side-by-side runs. Never a test: times depend on the machine.
 
+mod clustered_cohort;
+mod coverage;
 mod decode;
 mod images;
 mod infer;
@@ -37,6 +39,8 @@ enum What {
     Decode(decode::Args),
     /// Every figure of an evaluation, on made-up scores.
     Metrics(metrics::Args),
+    /// How often 95 % intervals hold the true AUROC, on made-up cohorts of patients.
+    Coverage(coverage::Args),
 }
 
 /// What every measurement takes.
@@ -85,6 +89,7 @@ impl Args {
             What::Loader(args) => args.setting.json,
             What::Decode(args) => args.setting.json,
             What::Metrics(args) => args.json,
+            What::Coverage(args) => args.setting.json,
         }
     }
 }
@@ -97,6 +102,7 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
         What::Loader(args) => loader::run(args, console),
         What::Decode(args) => decode::run(args, console),
         What::Metrics(args) => metrics::run(args, console),
+        What::Coverage(args) => coverage::run(args, console),
     }
 }
 

@@ -100,7 +100,8 @@ fn split_record(split: &cxr_train::SplitSummary) -> SplitRecord {
         radiographs: split.radiographs as u64,
         patients: split.patients as u64,
         fingerprint: split.fingerprint.clone(),
-        known_as: split.known_as.map(str::to_owned),
+        known_as: split.known_as.map(|known| known.name.to_owned()),
+        caution: split.known_as.map(|known| known.caution.to_owned()),
     }
 }
 

@@ -35,9 +35,10 @@ pub(super) fn print(outcome: &RunOutcome, ceilings: Option<&Ceilings>, console: 
             .map_or_else(|| "–".to_owned(), |epoch| epoch.to_string()),
     ));
     console.line(format_args!(
-        "{:<20} {:>7}  {:>6}  {:<15} {:>7}  {:>5}  {:>5}  {:>5}",
+        "{:<20} {:>7}  {:>5}  {:>6}  {:<15} {:>7}  {:>5}  {:>5}  {:>5}",
         "finding",
         "support",
+        "prev.",
         "AUROC",
         "95 % interval",
         ceiling_title(ceilings),
@@ -65,9 +66,10 @@ fn row(finding: &FindingEvaluation, ceilings: Option<&Ceilings>) -> String {
         .and_then(|ceilings| ceilings.finding(&finding.name)?.split(Split::Test))
         .map(|split| format!("{:.3}", split.ceiling.auroc));
     let mut line = format!(
-        "{:<20} {:>7}  {:>6}  {:<15} {:>7}  {:>5}  {:>5}  {:>5}",
+        "{:<20} {:>7}  {:>5}  {:>6}  {:<15} {:>7}  {:>5}  {:>5}  {:>5}",
         finding.name,
         finding.support,
+        number(finding.prevalence),
         number(finding.auroc),
         interval(finding.auroc_ci.as_ref().map(|ci| (ci.lower, ci.upper))),
         ceiling.unwrap_or_default(),
@@ -84,9 +86,10 @@ fn row(finding: &FindingEvaluation, ceilings: Option<&Ceilings>) -> String {
 fn macro_row(evaluation: &Evaluation) -> String {
     let mean = &evaluation.macro_mean;
     format!(
-        "{:<20} {:>7}  {:>6}  {:<15} {:>7}  {:>5}  over {} of {} findings",
+        "{:<20} {:>7}  {:>5}  {:>6}  {:<15} {:>7}  {:>5}  over {} of {} findings",
         "macro mean",
         "",
+        number(evaluation.baselines.average_precision_no_skill),
         number(mean.auroc),
         interval(mean.auroc_ci.as_ref().map(|ci| (ci.lower, ci.upper))),
         "",
