@@ -490,6 +490,19 @@ fn the_published_tables_give_their_figures() {
     let text = cxr(&["check", "--train", &train, "--valid", &valid]);
     let said = "train is the write-up's train-small: 11 of its patients";
     assert!(text.stdout.contains(said), "{}", text.stdout);
+    // Labels are the best predictions.
+    let words = [
+        "evaluate",
+        "--predictions",
+        &valid,
+        "--table",
+        &valid,
+        "--json",
+    ];
+    let ran = cxr(&words);
+    assert_eq!(value(&ran)["known_as"], "the write-up's valid-small");
+    assert_eq!(value(&ran)["training_overlap"], Value::Null);
+    assert!(ran.stderr.contains("11 of its patients"), "{}", ran.stderr);
     let whole = path("full-labels.csv");
     assert_eq!(value(&cxr(&["explore", &whole, "--json"]))["rows"], 112_120);
 }

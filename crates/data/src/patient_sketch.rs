@@ -108,8 +108,8 @@ impl PatientSketch {
     #[must_use]
     pub fn overlap(&self, cohort: &Cohort) -> Option<PatientOverlap> {
         let theirs = forms(cohort);
-        let is_comparable = self.forms.is_empty() || theirs.is_empty();
-        if !is_comparable && self.forms.is_disjoint(&theirs) {
+        let are_known = !(self.forms.is_empty() || theirs.is_empty());
+        if are_known && self.forms.is_disjoint(&theirs) {
             return None;
         }
         let hashes = patient_hashes(cohort);

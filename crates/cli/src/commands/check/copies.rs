@@ -127,3 +127,46 @@ impl CopyPair {
         &self.1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cxr_data::{FindingSet, ImageName, Label, PatientId, Radiograph};
+
+    use super::*;
+
+    /// A cohort of these images, each of a patient of its own.
+    fn cohort(images: &[&str]) -> Cohort {
+        let radiographs = images.iter().map(|image| {
+            let patient = PatientId::new(*image).unwrap();
+            Radiograph::new(
+                ImageName::new(*image).unwrap(),
+                patient,
+                vec![Label::Negative],
+            )
+        });
+        let findings = FindingSet::from_names(["Edema"]).unwrap();
+        Cohort::new("some", findings, radiographs.collect()).unwrap()
+    }
+
+    fn pairs(names: &[(&str, &str)]) -> Vec<CopyPair> {
+        let pair = |(one, other): &(&str, &str)| CopyPair((*one).into(), (*other).into(), 3);
+        names.iter().map(pair).collect()
+    }
+
+    #[test]
+    fn what_left_valid_takes_nothing_out_of_test() {
+        let valid = cohort(&["v1", "v2"]);
+        let test = cohort(&["s1", "s2", "s3", "s4"]);
+        let splits = Splits::new(cohort(&["t1"]), valid, Some(test)).unwrap();
+        // A repair took v3 out before; v1 leaves as a copy of t1.
+        let copies = CopiesBetween {
+            train_valid: pairs(&[("t1", "v1")]),
+            train_test: pairs(&[("t1", "s4")]),
+            valid_test: pairs(&[("v1", "s1"), ("v2", "s2"), ("v3", "s3")]),
+        };
+        let splits = copies.taken_out_of(splits);
+        assert_eq!(names_of(splits.train()), ["t1"]);
+        assert_eq!(names_of(splits.valid()), ["v2"]);
+        assert_eq!(splits.test().map(names_of).unwrap(), ["s1", "s3"]);
+    }
+}
