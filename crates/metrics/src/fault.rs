@@ -60,12 +60,18 @@ pub enum MetricFault {
         value: f64,
     },
     /// A map of logits that would not keep their order.
-    #[error("a logit map needs a positive slope and finite numbers")]
+    #[error("a logit map needs a positive slope, room above its floor, and finite numbers")]
     BadLogitMap {
         /// Its slope.
         slope: f64,
         /// Its intercept.
         intercept: f64,
+        /// The least probability that it would give.
+        floor: f64,
+        /// The largest.
+        ceiling: f64,
+        /// What it would add last.
+        shift: f64,
     },
     /// A rule for thresholds is not known.
     #[error("unknown threshold rule")]
@@ -137,9 +143,16 @@ impl MetricFault {
             | Self::NotAProbability { value, .. }
             | Self::BadThreshold { value, .. }
             | Self::BadEpochValue { value, .. } => Some(format!("{value:?}")),
-            Self::BadLogitMap { slope, intercept } => {
-                Some(format!("slope {slope:?}, intercept {intercept:?}"))
-            }
+            Self::BadLogitMap {
+                slope,
+                intercept,
+                floor,
+                ceiling,
+                shift,
+            } => Some(format!(
+                "slope {slope:?}, intercept {intercept:?}, floor {floor:?}, ceiling {ceiling:?}, \
+                 shift {shift:?}"
+            )),
             Self::UnknownRule { value: text } | Self::BadRuleParameter { written: text, .. } => {
                 Some(format!("{text:?}"))
             }

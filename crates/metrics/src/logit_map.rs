@@ -47,9 +47,14 @@ impl TryFrom<WrittenMap> for LogitMap {
     type Error = MetricFault;
 
     fn try_from(written: WrittenMap) -> Result<Self, MetricFault> {
-        Self::new(written.slope, written.intercept)?
-            .between(written.floor, written.ceiling)?
-            .shifted(written.shift)
+        Self {
+            slope: written.slope,
+            intercept: written.intercept,
+            floor: written.floor,
+            ceiling: written.ceiling,
+            shift: written.shift,
+        }
+        .checked()
     }
 }
 
@@ -80,15 +85,12 @@ impl LogitMap {
     /// # Errors
     /// [`MetricFault::BadLogitMap`] for a slope that is not positive, or a number that is not finite.
     pub fn new(slope: f64, intercept: f64) -> Result<Self, MetricFault> {
-        if slope.is_finite() && slope > 0.0 && intercept.is_finite() {
-            Ok(Self {
-                slope,
-                intercept,
-                ..Self::IDENTITY
-            })
-        } else {
-            Err(MetricFault::BadLogitMap { slope, intercept })
+        Self {
+            slope,
+            intercept,
+            ..Self::IDENTITY
         }
+        .checked()
     }
 
     /// The same with a floor and a ceiling of the probability.
@@ -96,27 +98,33 @@ impl LogitMap {
     /// # Errors
     /// [`MetricFault::BadLogitMap`] unless 0 ≤ floor < ceiling ≤ 1.
     pub fn between(self, floor: f64, ceiling: f64) -> Result<Self, MetricFault> {
-        if 0.0 <= floor && floor < ceiling && ceiling <= 1.0 {
-            Ok(Self {
-                floor,
-                ceiling,
-                ..self
-            })
-        } else {
-            Err(MetricFault::BadLogitMap {
-                slope: floor,
-                intercept: ceiling,
-            })
+        Self {
+            floor,
+            ceiling,
+            ..self
         }
+        .checked()
     }
 
     fn shifted(self, shift: f64) -> Result<Self, MetricFault> {
-        if shift.is_finite() {
-            Ok(Self { shift, ..self })
+        Self { shift, ..self }.checked()
+    }
+
+    /// The one place where a map comes to be.
+    fn checked(self) -> Result<Self, MetricFault> {
+        let is_finite = [self.slope, self.intercept, self.shift]
+            .iter()
+            .all(|number| number.is_finite());
+        let has_room = 0.0 <= self.floor && self.floor < self.ceiling && self.ceiling <= 1.0;
+        if is_finite && self.slope > 0.0 && has_room {
+            Ok(self)
         } else {
             Err(MetricFault::BadLogitMap {
                 slope: self.slope,
-                intercept: shift,
+                intercept: self.intercept,
+                floor: self.floor,
+                ceiling: self.ceiling,
+                shift: self.shift,
             })
         }
     }
@@ -217,5 +225,13 @@ mod tests {
             LogitMap::IDENTITY.shifted_prior(0.5, 1.0),
             Err(Undefined::NoNegative)
         );
+    }
+
+    #[test]
+    fn a_map_without_room_above_its_floor_is_named_by_all_its_numbers() {
+        let fault = LogitMap::IDENTITY.between(0.4, 0.3).unwrap_err();
+        let value = fault.value().unwrap();
+        assert!(value.contains("floor 0.4, ceiling 0.3"), "{value}");
+        assert!(LogitMap::new(-1.0, 0.0).is_err() && LogitMap::new(1.0, f64::NAN).is_err());
     }
 }

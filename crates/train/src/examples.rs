@@ -2,7 +2,7 @@
 
 use cxr_augment::{Channels, Picture, PixelCache};
 use cxr_data::Cohort;
-use cxr_metrics::{OperatingPoint, Probabilities, Scores, Truths};
+use cxr_metrics::{OperatingPoint, Scores, Truths};
 use cxr_report::plots::Tile;
 use cxr_report::{ChosenExample, Example, choose_examples};
 
@@ -21,31 +21,32 @@ pub(crate) fn examples_of(
     said: &Said<'_>,
     points: &[OperatingPoint],
 ) -> Result<Vec<Example>, TrainError> {
-    let chosen = choose_examples(said.scores, said.truths, points)?;
+    let names = said.cohort.findings().to_strings();
     let probabilities = said.scores.probabilities();
-    chosen
-        .iter()
-        .map(|chosen| example(said, &probabilities, chosen, points))
+    let findings = 0..names.len();
+    let scores: Vec<Vec<f64>> = findings
+        .clone()
+        .map(|finding| said.scores.ranking_column(finding))
+        .collect();
+    let probabilities: Vec<Vec<f64>> = findings
+        .map(|finding| probabilities.column(finding))
+        .collect();
+    let example = |ChosenExample { finding, kind, row }| {
+        let mut scratch = Vec::new();
+        Ok(Example {
+            finding: names[finding].clone(),
+            kind,
+            image: said.cohort.radiographs()[row].image.to_string(),
+            logit: scores[finding][row],
+            probability: probabilities[finding][row],
+            threshold: points[finding].threshold().probability(),
+            picture: tile(said.pixels.picture(row, &mut scratch)?),
+        })
+    };
+    choose_examples(said.scores, said.truths, points)?
+        .into_iter()
+        .map(example)
         .collect()
-}
-
-fn example(
-    said: &Said<'_>,
-    probabilities: &Probabilities,
-    &ChosenExample { finding, kind, row }: &ChosenExample,
-    points: &[OperatingPoint],
-) -> Result<Example, TrainError> {
-    let mut scratch = Vec::new();
-    let picture = said.pixels.picture(row, &mut scratch)?;
-    Ok(Example {
-        finding: said.cohort.findings().to_strings()[finding].clone(),
-        kind,
-        image: said.cohort.radiographs()[row].image.to_string(),
-        logit: said.scores.ranking_column(finding)[row],
-        probability: probabilities.column(finding)[row],
-        threshold: points[finding].threshold().probability(),
-        picture: tile(picture),
-    })
 }
 
 /// A picture in grey; of colours their mean, which is enough to look at.
