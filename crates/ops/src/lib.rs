@@ -4,8 +4,9 @@
 //! normalisation, ReLU, linear layers, dropout, the loss and Adam, in f32, activations NCHW and
 //! weights OIHW as in PyTorch. Same bits for any number of threads. The arithmetic is in
 //! [`kernels`], functions over slices without candle, and in [`nhwc`], convolutions with what
-//! surrounds them for networks that are run layer by layer, without candle's graph.
-//! Deliberately not here: networks, running statistics, schedules, other devices than the CPU.
+//! surrounds them for networks that are run layer by layer, without candle's graph. [`device`] has
+//! the functions of a training step on a card.
+//! Deliberately not here: networks, running statistics, schedules.
 //!
 //! ```
 //! use candle_core::{Device, Tensor, Var};
@@ -28,6 +29,7 @@ mod adam;
 mod batch_norm;
 mod bce;
 mod conv;
+pub mod device;
 mod dropout;
 mod error;
 mod inputs;

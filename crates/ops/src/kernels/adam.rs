@@ -100,19 +100,19 @@ impl WithSimd for UpdateChunk<'_> {
 }
 
 /// What a step multiplies with, worked out in f64 once.
-struct Factors {
-    kept_parameter: f32,
-    coupled_decay: f32,
-    fresh_mean: f32,
-    kept_square: f32,
-    fresh_square: f32,
-    root_correction: f32,
-    epsilon: f32,
-    step_size: f32,
+pub(crate) struct Factors {
+    pub(crate) kept_parameter: f32,
+    pub(crate) coupled_decay: f32,
+    pub(crate) fresh_mean: f32,
+    pub(crate) kept_square: f32,
+    pub(crate) fresh_square: f32,
+    pub(crate) root_correction: f32,
+    pub(crate) epsilon: f32,
+    pub(crate) step_size: f32,
 }
 
 impl Factors {
-    fn new(step: u64, settings: &AdamParameters) -> Self {
+    pub(crate) fn new(step: u64, settings: &AdamParameters) -> Self {
         let correction = |beta: f64| 1.0 - beta.powf(step as f64);
         let (coupled, decoupled) = match settings.weight_decay {
             WeightDecay::Coupled(decay) => (decay, 0.0),
