@@ -15,6 +15,8 @@ use crate::warp::{OUTSIDE, Warp};
 /// x′ = (x0 + a·x + b·y) >> 16, y′ = (y0 + d·x + e·y) >> 16, with sums that wrap.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Gather {
+    /// As they are: evaluation.
+    Still,
     /// Through `affine`, then, where that is inside, through `rotation`, then mirrored along the
     /// row where `flip`.
     Fixed {

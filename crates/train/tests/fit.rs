@@ -102,6 +102,7 @@ impl Problem {
             valid_pixels: &self.valid_pixels,
             preprocess: self.transform.spec(),
             pos_weights: &self.pos_weights,
+            compute: Compute::default(),
         }
     }
 

@@ -14,7 +14,7 @@ mod shapes;
 pub use fault::DeviceFault;
 pub use gather::{GatherKind, PictureGather};
 pub use reference::{Real, Reference};
-pub use shapes::{Activation, AdamFactors, NormPlaces, Part, PoolShape, Precision, Rows};
+pub use shapes::{Activation, AdamFactors, NormPlaces, Part, Planning, PoolShape, Precision, Rows};
 
 use crate::kernels::conv::ConvShape;
 use crate::kernels::linear::LinearShape;
