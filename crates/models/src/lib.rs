@@ -28,6 +28,8 @@ pub mod import;
 
 mod architecture;
 mod checkpoint;
+mod compute;
+mod device;
 mod digest;
 mod fault;
 mod folded;
@@ -47,7 +49,12 @@ pub use checkpoint::{
     Checkpoint, CheckpointFault, CheckpointFaultKind, CheckpointHeader, FORMAT_VERSION,
     FindingsDiffer, SavedOperatingPoint, TrainingFacts,
 };
+pub use device::{
+    DeviceImages, DevicePredictor, DeviceTrainer, Labels, StepOutcome, device_memory,
+    largest_batch_within,
+};
 pub use digest::digest_of_tensors;
+pub use compute::{Compute, DeviceUser, Place};
 pub use fault::ModelFault;
 pub use folded::{Folded, FoldedMemory};
 pub use network::{Mode, Network, tensor_specs};
