@@ -90,10 +90,7 @@ struct OnDevice<'a> {
 impl DeviceUser for OnDevice<'_> {
     type Output = Result<Vec<f64>, InferError>;
 
-    fn with<D: CardDevice + Clone + Send + Sync + 'static>(self, device: D) -> Self::Output
-    where
-        D::Staging: Send,
-    {
+    fn with<D: CardDevice>(self, device: D) -> Self::Output {
         let Self { bench, clock } = self;
         let network = Network::new(&bench.model, 0)?;
         let mut predictor = DevicePredictor::new(device.clone(), &network, bench.batch)?;

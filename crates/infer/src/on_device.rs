@@ -32,10 +32,7 @@ pub(crate) struct PutOnDevice<'a>(pub(crate) &'a Network);
 impl DeviceUser for PutOnDevice<'_> {
     type Output = Result<Box<dyn DevicePass>, InferError>;
 
-    fn with<D: Device + Clone + Send + Sync + 'static>(self, device: D) -> Self::Output
-    where
-        D::Staging: Send,
-    {
+    fn with<D: Device>(self, device: D) -> Self::Output {
         let network = DevicePredictor::new(device.clone(), self.0, BATCH_SIZE)?;
         Ok(Box::new(OnDevice { device, network }))
     }
@@ -47,10 +44,7 @@ struct OnDevice<D: Device> {
     network: DevicePredictor<D>,
 }
 
-impl<D: Device + Send + Sync> DevicePass for OnDevice<D>
-where
-    D::Staging: Send,
-{
+impl<D: Device> DevicePass for OnDevice<D> {
     fn logits_at(
         &mut self,
         transform: &EvalTransform,

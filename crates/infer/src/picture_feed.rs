@@ -37,10 +37,7 @@ struct Kept<D: Device> {
 /// What each picture of a batch is gathered by.
 pub type GatherOf<'a> = dyn Fn(usize) -> Gather + Sync + 'a;
 
-impl<'c, D: Device + Sync> DevicePictures<'c, D>
-where
-    D::Staging: Send,
-{
+impl<'c, D: Device> DevicePictures<'c, D> {
     /// The pictures of `cache`, prepared as `preprocess` says. Nothing is sent yet.
     #[must_use]
     pub fn new(cache: &'c PixelCache, preprocess: &Preprocess) -> Self {

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use cxr_ops::device::{Device, Planning, Precision, Reference};
+use cxr_ops::device::{Bf16, Device, Planning, Precision, Reference};
 
 use crate::fault::ModelFault;
 
@@ -83,9 +83,7 @@ pub trait DeviceUser {
     type Output;
 
     /// Does it.
-    fn with<D: Device + Clone + Send + Sync + 'static>(self, device: D) -> Self::Output
-    where
-        D::Staging: Send;
+    fn with<D: Device>(self, device: D) -> Self::Output;
 }
 
 impl Compute {
@@ -106,7 +104,10 @@ impl Compute {
     pub fn with_device<U: DeviceUser>(&self, user: U) -> Result<Option<U::Output>, ModelFault> {
         match self.place {
             Place::Cpu => Ok(None),
-            Place::Reference => Ok(Some(user.with(Reference::<f32>::new()))),
+            Place::Reference => Ok(Some(match self.precision {
+                Precision::F32 | Precision::Tf32 => user.with(Reference::<f32>::new()),
+                Precision::Bf16 => user.with(Reference::<Bf16>::new()),
+            })),
             #[cfg(feature = "cuda")]
             Place::Cuda { ordinal } => {
                 let cuda = cxr_ops::device::Cuda::new(ordinal, self.precision, self.plans)?;
@@ -128,11 +129,7 @@ impl Compute {
         struct Look;
         impl DeviceUser for Look {
             type Output = ();
-            fn with<D: Device + Clone + Send + Sync + 'static>(self, _device: D)
-            where
-                D::Staging: Send,
-            {
-            }
+            fn with<D: Device>(self, _device: D) {}
         }
         self.with_device(Look).map(drop)
     }

@@ -49,12 +49,12 @@ pub use checkpoint::{
     Checkpoint, CheckpointFault, CheckpointFaultKind, CheckpointHeader, FORMAT_VERSION,
     FindingsDiffer, SavedOperatingPoint, TrainingFacts,
 };
+pub use compute::{Compute, DeviceUser, Place};
 pub use device::{
     DeviceImages, DevicePredictor, DeviceTrainer, Labels, StepOutcome, device_memory,
     largest_batch_within,
 };
 pub use digest::digest_of_tensors;
-pub use compute::{Compute, DeviceUser, Place};
 pub use fault::ModelFault;
 pub use folded::{Folded, FoldedMemory};
 pub use network::{Mode, Network, tensor_specs};

@@ -56,10 +56,7 @@ struct OnDevice<'a> {
 impl DeviceUser for OnDevice<'_> {
     type Output = Result<DeviceSteps, TrainError>;
 
-    fn with<D: Device + Clone + Send + Sync + 'static>(self, device: D) -> Self::Output
-    where
-        D::Staging: Send,
-    {
+    fn with<D: Device>(self, device: D) -> Self::Output {
         let bench = self.bench;
         let network = Network::new(&bench.model, 0)?;
         let mut trainer = DeviceTrainer::new(device.clone(), &network, bench.batch)?;
@@ -95,10 +92,7 @@ struct Steps<'a, D: Device> {
     times: Vec<StepTimes>,
 }
 
-impl<D: Device + Sync> Steps<'_, D>
-where
-    D::Staging: Send,
-{
+impl<D: Device> Steps<'_, D> {
     fn run_again(mut self, device: &D, bench: &StepBench) -> Result<Vec<StepTimes>, TrainError> {
         let ModelConfig { width, height, .. } = bench.model;
         let mut stream = Stream::new(0, Purpose::Test, 0, 1);

@@ -27,10 +27,7 @@ pub(crate) struct PutOnDevice<'s, 'a> {
 impl<'a> DeviceUser for PutOnDevice<'_, 'a> {
     type Output = Result<Box<dyn Learner + 'a>, TrainError>;
 
-    fn with<D: Device + Clone + Send + Sync + 'static>(self, device: D) -> Self::Output
-    where
-        D::Staging: Send,
-    {
+    fn with<D: Device>(self, device: D) -> Self::Output {
         let (state, material) = (self.state, self.material);
         let mut trainer = DeviceTrainer::new(device.clone(), &state.network, self.batch_size)?;
         trainer.set_pos_weights(&material.pos_weights.to_vec1::<f32>()?)?;
@@ -61,10 +58,7 @@ struct DeviceLearner<'a, D: Device> {
     valid: DevicePictures<'a, D>,
 }
 
-impl<D: Device + Sync> Learner for DeviceLearner<'_, D>
-where
-    D::Staging: Send,
-{
+impl<D: Device> Learner for DeviceLearner<'_, D> {
     fn learn(&mut self, lesson: &mut Lesson<'_>) -> Result<bool, TrainError> {
         let loader = &self.material.loader;
         let epoch = lesson.epoch;
