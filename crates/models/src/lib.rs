@@ -28,6 +28,8 @@ pub mod import;
 
 mod architecture;
 mod checkpoint;
+mod compute;
+mod device;
 mod digest;
 mod fault;
 mod folded;
@@ -46,6 +48,11 @@ pub use architecture::{Architecture, INPUT_CHANNELS, ModelConfig};
 pub use checkpoint::{
     Checkpoint, CheckpointFault, CheckpointFaultKind, CheckpointHeader, FORMAT_VERSION,
     FindingsDiffer, SavedOperatingPoint, TrainingFacts,
+};
+pub use compute::{Compute, DeviceUser, Place};
+pub use device::{
+    DeviceImages, DevicePredictor, DeviceTrainer, Labels, StepOutcome, device_memory,
+    largest_batch_within,
 };
 pub use digest::digest_of_tensors;
 pub use fault::ModelFault;
