@@ -25,6 +25,8 @@ impl<D: Device> Buffers<D> {
         is_too_short("round", device.round(5, short_floats, None, target));
         is_too_short("round", device.round(5, floats, Some(short_floats), target));
         is_too_short("round", device.round(5, floats, None, short));
+        is_too_short("scale", device.scale(5, short_floats, result));
+        is_too_short("scale", device.scale(5, floats, short_floats));
         let call = "linear_forward";
         let l = &LINEAR;
         is_too_short(
