@@ -4,15 +4,13 @@
 
 use std::collections::BTreeMap;
 
+use cxr_ops::AdamMoments;
 use cxr_ops::device::{self, AdamFactors, Device, Part};
 
 use super::layout::{Arena, Layout, Slot};
 use super::parameters::{Parameters, read_floats, read_map};
 use crate::fault::{AtLayer, ModelFault};
 use crate::step::Gradients;
-
-/// Mean and mean square of a parameter's gradients, in PyTorch's order.
-pub(crate) type Moments = (Vec<f32>, Vec<f32>);
 
 /// A number for each number of the parameters. Those of frozen parameters are not looked at.
 #[derive(Debug)]
@@ -125,13 +123,13 @@ impl<D: Device> AdamArenas<D> {
         &self,
         device: &D,
         layout: &Layout,
-    ) -> Result<BTreeMap<String, Moments>, ModelFault> {
+    ) -> Result<BTreeMap<String, AdamMoments>, ModelFault> {
         let mut all = BTreeMap::new();
         for (name, slot) in layout.trained() {
             let moments = self.moments_of(slot);
             let mean = read_floats(device, &moments.mean, slot).at(name)?;
             let mean_square = read_floats(device, &moments.mean_square, slot).at(name)?;
-            all.insert(name.to_owned(), (mean, mean_square));
+            all.insert(name.to_owned(), AdamMoments { mean, mean_square });
         }
         Ok(all)
     }
@@ -141,20 +139,20 @@ impl<D: Device> AdamArenas<D> {
         &mut self,
         device: &D,
         layout: &Layout,
-        all: &BTreeMap<String, Moments>,
+        all: &BTreeMap<String, AdamMoments>,
     ) -> Result<(), ModelFault> {
         let mut fitting = Vec::new();
         for (name, slot) in layout.trained() {
             fitting.push((name, slot, fitting_moments(name, slot, all.get(name))?));
         }
-        for (name, slot, (mean, mean_square)) in fitting {
+        for (name, slot, moments) in fitting {
             let arenas = match slot.arena {
                 Arena::Weights => &mut self.weights,
                 Arena::Vectors | Arena::Running => &mut self.vectors,
             };
             let pairs = [
-                (&mut arenas.mean, mean),
-                (&mut arenas.mean_square, mean_square),
+                (&mut arenas.mean, &moments.mean),
+                (&mut arenas.mean_square, &moments.mean_square),
             ];
             for (floats, numbers) in pairs {
                 let numbers = slot.order.to_device(numbers);
@@ -170,16 +168,18 @@ impl<D: Device> AdamArenas<D> {
 fn fitting_moments<'a>(
     name: &str,
     slot: &Slot,
-    moments: Option<&'a Moments>,
-) -> Result<&'a Moments, ModelFault> {
+    moments: Option<&'a AdamMoments>,
+) -> Result<&'a AdamMoments, ModelFault> {
     let expected = slot.order.host_len();
     let found = match moments {
-        Some(found) if [found.0.len(), found.1.len()] == [expected; 2] => return Ok(found),
-        Some((mean, mean_square)) => format!("{} and {} numbers", mean.len(), mean_square.len()),
-        None => "nothing".to_owned(),
+        Some(found) if found.mean.len() == expected && found.mean_square.len() == expected => {
+            return Ok(found);
+        }
+        Some(AdamMoments { mean, mean_square }) => [mean.len(), mean_square.len()],
+        None => [0; 2],
     };
     Err(ModelFault::Input {
         expected: format!("two moments of {expected} numbers for {name}"),
-        found,
+        found: format!("{} and {} numbers", found[0], found[1]),
     })
 }

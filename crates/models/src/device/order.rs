@@ -26,22 +26,22 @@ impl Order {
         }
     }
 
-    fn is_same(&self) -> bool {
+    fn is_same(self) -> bool {
         self.places == 1 && self.channels == self.filled_channels
     }
 
     /// Numbers on the host.
-    pub(crate) fn host_len(&self) -> usize {
+    pub(crate) fn host_len(self) -> usize {
         self.outputs * self.channels * self.places
     }
 
     /// Numbers on the device.
-    pub(crate) fn device_len(&self) -> usize {
+    pub(crate) fn device_len(self) -> usize {
         self.outputs * self.filled_channels * self.places
     }
 
     /// [O, C, places] → [O, places, C].
-    pub(crate) fn to_device(&self, host: &[f32]) -> Vec<f32> {
+    pub(crate) fn to_device(self, host: &[f32]) -> Vec<f32> {
         if self.is_same() {
             return host.to_vec();
         }
@@ -63,7 +63,7 @@ impl Order {
     }
 
     /// [O, places, C] → [O, C, places].
-    pub(crate) fn to_host(&self, device: Vec<f32>) -> Vec<f32> {
+    pub(crate) fn to_host(self, device: Vec<f32>) -> Vec<f32> {
         if self.is_same() {
             return device;
         }
@@ -80,7 +80,7 @@ impl Order {
         host
     }
 
-    fn host_stride(&self) -> usize {
+    fn host_stride(self) -> usize {
         self.channels * self.places
     }
 }

@@ -53,7 +53,7 @@ pub(crate) struct Plan {
 /// The layers before the last one.
 #[derive(Debug)]
 pub(crate) enum Layers {
-    ResNet(ResNetPlan),
+    ResNet(Box<ResNetPlan>),
     XrayCnn(XrayCnnPlan),
 }
 
@@ -73,7 +73,7 @@ impl Plan {
             }
             Architecture::ResNet18 | Architecture::ResNet34 => {
                 let (plan, last) = ResNetPlan::new(config, &mut planner)?;
-                (Layers::ResNet(plan), last)
+                (Layers::ResNet(Box::new(plan)), last)
             }
         };
         let Planner {

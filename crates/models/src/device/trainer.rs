@@ -4,12 +4,17 @@
 //! (images, labels, dropout, Adam's factors) is written before it, loss and logits are read after
 //! it. A step whose loss or gradient is not finite moves no parameter: the device sees to it.
 
+#[cfg(test)]
+mod filled_channels;
+#[cfg(test)]
+mod finite_differences;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use candle_core::{Device as Cpu, Tensor, Var};
 use cxr_ops::device::{self, AdamFactors, Device, Part};
 use cxr_ops::kernels::dropout;
-use cxr_ops::{DropoutKey, OpError};
+use cxr_ops::{AdamMoments, DropoutKey, OpError};
 
 use super::backward::{Backward, BackwardBuffers};
 use super::buffers::Buffers;
@@ -112,9 +117,8 @@ impl<D: Device> State<D> {
         }
     }
 
-    /// Forward, loss, backward, length of the gradient.
-    fn differentiate(&mut self, device: &D, plan: &Plan, images: usize) -> Result<(), ModelFault> {
-        let drops_out = plan.config.dropout > 0.0;
+    /// Forward and loss; the loss's gradient by the logits.
+    fn lose(&mut self, device: &D, plan: &Plan, images: usize) -> Result<(), ModelFault> {
         let mut pass = Pass {
             device,
             images,
@@ -122,25 +126,36 @@ impl<D: Device> State<D> {
             parameters: &mut self.parameters,
             buffers: &mut self.buffers,
         };
-        let factors = drops_out.then_some(&self.backward.dropout);
+        let factors = drops_out(plan).then_some(&self.backward.dropout);
         forward(plan, &mut pass, factors)?;
         device
             .bce(
                 images,
                 plan.last.outputs,
-                &pass.buffers.logits,
+                &self.buffers.logits,
                 &self.targets,
                 &self.mask,
                 &self.pos_weights,
                 &mut self.backward.logit_gradient,
                 &mut self.outcome,
             )
-            .at("loss")?;
+            .at("loss")
+    }
+
+    /// Backward, and the length of the gradient.
+    fn differentiate(&mut self, device: &D, plan: &Plan, images: usize) -> Result<(), ModelFault> {
+        let pass = Pass {
+            device,
+            images,
+            moments: Moments::OfBatch,
+            parameters: &mut self.parameters,
+            buffers: &mut self.buffers,
+        };
         let mut back = Backward {
             pass,
             gradients: &mut self.gradients,
             memory: &mut self.backward,
-            drops_out,
+            drops_out: drops_out(plan),
         };
         back.classify(&plan.last)?;
         if plan.last.trains_before {
@@ -262,6 +277,7 @@ impl<D: Device> DeviceTrainer<D> {
             None => Work::Gradients { images: n },
         };
         recordings.run(device, work, || {
+            state.lose(device, plan, n)?;
             state.differentiate(device, plan, n)?;
             match work {
                 Work::Step { .. } => state.update(device, plan),
@@ -304,11 +320,11 @@ impl<D: Device> DeviceTrainer<D> {
         self.state.gradients.read(&self.device, &self.plan.layout)
     }
 
-    /// Mean and mean square of the gradients of all that trains, by name, in PyTorch's layouts.
+    /// What Adam keeps of all that trains, by name, in PyTorch's layouts.
     ///
     /// # Errors
     /// The device fails.
-    pub fn moments(&self) -> Result<BTreeMap<String, (Vec<f32>, Vec<f32>)>, ModelFault> {
+    pub fn moments(&self) -> Result<BTreeMap<String, AdamMoments>, ModelFault> {
         self.state.adam.read(&self.device, &self.plan.layout)
     }
 
@@ -318,7 +334,7 @@ impl<D: Device> DeviceTrainer<D> {
     /// A moment is missing or has another length; then none is taken up.
     pub fn set_moments(
         &mut self,
-        moments: &BTreeMap<String, (Vec<f32>, Vec<f32>)>,
+        moments: &BTreeMap<String, AdamMoments>,
     ) -> Result<(), ModelFault> {
         let layout = &self.plan.layout;
         self.state.adam.write(&self.device, layout, moments)
@@ -410,10 +426,10 @@ impl<D: Device> DeviceTrainer<D> {
 
     /// What dropout does to ones is what it multiplies with.
     fn draw_dropout(&mut self, images: usize, (seed, step): (u64, u64)) -> Result<(), ModelFault> {
-        let probability = self.plan.config.dropout;
-        if probability <= 0.0 {
+        if !drops_out(&self.plan) {
             return Ok(());
         }
+        let probability = self.plan.config.dropout;
         let ones = vec![1.0; images * self.plan.last.inputs];
         let key = DropoutKey {
             seed,
@@ -458,6 +474,10 @@ impl<D: Device> DeviceTrainer<D> {
         }
         Ok(())
     }
+}
+
+fn drops_out(plan: &Plan) -> bool {
+    plan.config.dropout > 0.0
 }
 
 /// Whether means and 1/√(variance + ε) [2, C] are those of finite moments.
