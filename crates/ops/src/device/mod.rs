@@ -301,6 +301,9 @@ pub trait Device: Sized {
         output: &mut Self::Map,
     ) -> Result<()>;
 
+    /// `numbers` times `factors`, one by one.
+    fn scale(&self, len: usize, factors: &Self::Floats, numbers: &mut Self::Floats) -> Result<()>;
+
     /// `output` [rows, outputs] = `input` [rows, inputs] · weightᵀ + bias; weight [outputs, inputs].
     #[expect(clippy::too_many_arguments, reason = "two arenas with an offset each")]
     fn linear_forward(
