@@ -97,6 +97,14 @@ __device__ __forceinline__ void round_numbers(long long len, const float *__rest
 ROUND(cxr_round_f32, float)
 ROUND(cxr_round_bf16, bf16)
 
+// `numbers` times `factors`, one by one.
+extern "C" __global__ void __launch_bounds__(BLOCK)
+    cxr_scale(long long len, const float *factors, float *numbers) {
+  for (long long place = grid_thread(); place < len; place += grid_threads())
+    numbers[place] = __fmul_rn(numbers[place], factors[place]);
+}
+CXR_KERNEL(cxr_scale)
+
 // Adds a bias to every row of [rows, columns].
 extern "C" __global__ void __launch_bounds__(BLOCK)
     cxr_add_bias(int rows, int columns, const float *bias, float *output) {
