@@ -6,6 +6,7 @@
 //! called before. [`Reference`] is the definition, in plain loops; with the feature `cuda` there is
 //! `Cuda`, which must agree with it. Deliberately not here: networks, candle's tensors.
 
+mod checks;
 mod fault;
 mod gather;
 mod reference;
@@ -13,7 +14,7 @@ mod shapes;
 
 pub use fault::DeviceFault;
 pub use gather::{GatherKind, PictureGather};
-pub use reference::{Real, Reference};
+pub use reference::{Bf16, Numbers, Real, Reference, Staged};
 pub use shapes::{Activation, AdamFactors, NormPlaces, Part, PoolShape, Precision, Rows};
 
 use crate::kernels::conv::ConvShape;
@@ -24,7 +25,7 @@ pub type Result<T> = std::result::Result<T, DeviceFault>;
 
 /// What is added before the ReLU behind a norm.
 #[derive(Debug)]
-pub enum Shortcut<'a, D: Device + ?Sized> {
+pub enum Shortcut<'a, D: Device> {
     /// Nothing.
     None,
     /// A map of the same size.
@@ -35,7 +36,7 @@ pub enum Shortcut<'a, D: Device + ?Sized> {
 
 /// Where a gradient comes through a ReLU.
 #[derive(Debug)]
-pub enum Gate<'a, D: Device + ?Sized> {
+pub enum Gate<'a, D: Device> {
     /// Everywhere: there is none.
     Open,
     /// Where the norm's own output, scale·x + shift, is above 0.
@@ -46,7 +47,7 @@ pub enum Gate<'a, D: Device + ?Sized> {
 
 /// Where the bytes of pictures lie.
 #[derive(Debug)]
-pub enum Pixels<'a, D: Device + ?Sized> {
+pub enum Pixels<'a, D: Device> {
     /// In memory of the device that stays.
     Kept(&'a D::Bytes),
     /// In what was sent last.
