@@ -5,6 +5,7 @@
 use std::ffi::{CStr, c_char};
 
 use cudarc::cublas::sys::{self as cublas, cublasStatus_t};
+use cudarc::cudnn::result::CudnnError;
 use cudarc::cudnn::sys::{self as cudnn, cudnnStatus_t};
 use cudarc::driver::DriverError;
 use cudarc::driver::result::mem_get_info;
@@ -36,15 +37,17 @@ pub(super) fn of_allocation(
 
 /// Refuses a status of cuDNN that is no success; the call needed `asked` bytes.
 pub(super) fn check_cudnn(call: &'static str, asked: usize, status: cudnnStatus_t) -> Result<()> {
-    match status {
-        cudnnStatus_t::CUDNN_STATUS_SUCCESS => Ok(()),
-        cudnnStatus_t::CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED => {
-            Err(out_of_memory(asked))
-        }
-        status => Err(DeviceFault::Library {
+    (status.result()).map_err(|error| of_cudnn(call, asked, error))
+}
+
+/// A fault of a call of cuDNN that needs `asked` bytes.
+pub(super) fn of_cudnn(call: &'static str, asked: usize, error: CudnnError) -> DeviceFault {
+    match error.0 {
+        cudnnStatus_t::CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED => out_of_memory(asked),
+        status => DeviceFault::Library {
             call,
             problem: format!("{status:?}{}", last_words_of_cudnn()),
-        }),
+        },
     }
 }
 
