@@ -6,6 +6,8 @@
 
 use thiserror::Error;
 
+use cxr_ops::device::DeviceFault;
+
 use crate::architecture::{Architecture, INPUT_CHANNELS};
 use crate::tensor_fault::TensorFaults;
 
@@ -70,6 +72,28 @@ pub enum ModelFault {
         /// Why.
         source: candle_core::Error,
     },
+    /// A device could not do what a layer needs.
+    #[error("{source}")]
+    Device {
+        /// The layer, where it was the work of one.
+        layer: Option<String>,
+        /// Why.
+        source: DeviceFault,
+    },
+    /// The buffers of a batch do not fit into a device's memory.
+    #[error(
+        "batches of {batch} images need {needed} bytes of the device's memory, {free} are free"
+    )]
+    DeviceMemory {
+        /// Images asked for.
+        batch: usize,
+        /// Bytes that all buffers take together.
+        needed: u64,
+        /// Bytes that were free before the first of them.
+        free: u64,
+        /// The largest batch whose buffers would fit.
+        fits: Option<usize>,
+    },
     /// Tensors that do not fit the network.
     #[error(transparent)]
     Tensors(#[from] TensorFaults),
@@ -88,6 +112,8 @@ impl ModelFault {
             Self::UnknownLayer { .. } => "M006",
             Self::Operation { source, .. } => source.code(),
             Self::Compute { .. } => "M007",
+            Self::Device { .. } => "M008",
+            Self::DeviceMemory { .. } => "M009",
             Self::Tensors(faults) => faults.code(),
         }
     }
@@ -96,7 +122,7 @@ impl ModelFault {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Compute { .. } | Self::Input { .. } => 1,
+            Self::Compute { .. } | Self::Input { .. } | Self::Device { .. } => 1,
             Self::Operation { source, .. } => source.exit_code(),
             Self::Tensors(faults) => faults.exit_code(),
             _ => 2,
@@ -112,6 +138,7 @@ impl ModelFault {
                 None => format!("layer {layer}"),
             }),
             Self::Compute { layer, .. } => Some(format!("layer {layer}")),
+            Self::Device { layer, .. } => layer.as_ref().map(|layer| format!("layer {layer}")),
             Self::Tensors(faults) => faults.location(),
             _ => None,
         }
@@ -129,7 +156,8 @@ impl ModelFault {
             }
             Self::Input { found, .. } => Some(found.clone()),
             Self::Operation { source, .. } => source.value(),
-            Self::Compute { .. } => None,
+            Self::Compute { .. } | Self::Device { .. } => None,
+            Self::DeviceMemory { batch, .. } => Some(batch.to_string()),
             Self::Tensors(faults) => faults.value(),
         }
     }
@@ -152,7 +180,11 @@ impl ModelFault {
                 Some(format!("the network has {}", known.join(", ")))
             }
             Self::Operation { source, .. } => source.help(),
-            Self::Compute { .. } => None,
+            Self::Compute { .. } | Self::Device { .. } => None,
+            Self::DeviceMemory { fits, .. } => Some(match fits {
+                Some(fits) => format!("a batch of at most {fits} images"),
+                None => "not one image fits: a smaller size of image".to_owned(),
+            }),
             Self::Tensors(faults) => faults.help(),
         }
     }
@@ -188,5 +220,23 @@ impl<T> AtLayer<T> for Result<T, cxr_ops::OpError> {
             layer: layer.to_owned(),
             source: Box::new(source),
         })
+    }
+}
+
+impl<T> AtLayer<T> for Result<T, DeviceFault> {
+    fn at(self, layer: &str) -> Result<T, ModelFault> {
+        self.map_err(|source| ModelFault::Device {
+            layer: Some(layer.to_owned()),
+            source,
+        })
+    }
+}
+
+impl From<DeviceFault> for ModelFault {
+    fn from(source: DeviceFault) -> Self {
+        Self::Device {
+            layer: None,
+            source,
+        }
     }
 }

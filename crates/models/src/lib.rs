@@ -28,6 +28,7 @@ pub mod import;
 
 mod architecture;
 mod checkpoint;
+mod device;
 mod digest;
 mod fault;
 mod folded;
@@ -46,6 +47,10 @@ pub use architecture::{Architecture, INPUT_CHANNELS, ModelConfig};
 pub use checkpoint::{
     Checkpoint, CheckpointFault, CheckpointFaultKind, CheckpointHeader, FORMAT_VERSION,
     FindingsDiffer, SavedOperatingPoint, TrainingFacts,
+};
+pub use device::{
+    DeviceImages, DevicePredictor, DeviceTrainer, Labels, StepOutcome, device_memory,
+    largest_batch_within,
 };
 pub use digest::digest_of_tensors;
 pub use fault::ModelFault;

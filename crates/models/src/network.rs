@@ -210,6 +210,11 @@ impl Network {
         self.weights.buffers()
     }
 
+    /// Every tensor's variable, frozen ones too.
+    pub(crate) fn variables(&self) -> Vec<(String, Var)> {
+        self.weights.all()
+    }
+
     /// Every tensor that a checkpoint holds, by name. They are views: they change as the network
     /// trains. [`Network::snapshot`] copies.
     #[must_use]

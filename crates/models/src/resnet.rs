@@ -17,7 +17,7 @@ use crate::weights::{TensorSpec, Weights};
 const STEM: usize = 64;
 /// Channels of layer1 … layer4.
 const STAGES: [usize; 4] = [64, 128, 256, 512];
-const STEM_GEOMETRY: Conv2dGeometry = Conv2dGeometry {
+pub(crate) const STEM_GEOMETRY: Conv2dGeometry = Conv2dGeometry {
     stride: 2,
     padding: 3,
 };
@@ -29,15 +29,15 @@ pub(crate) const STEM_POOL: Pool2dGeometry = Pool2dGeometry {
 
 /// One basic block before it has weights.
 #[derive(Clone, Debug)]
-struct BlockPlan {
-    name: String,
+pub(crate) struct BlockPlan {
+    pub(crate) name: String,
     inputs: usize,
     outputs: usize,
-    stride: usize,
+    pub(crate) stride: usize,
 }
 
 impl BlockPlan {
-    fn of(architecture: Architecture) -> Vec<Self> {
+    pub(crate) fn of(architecture: Architecture) -> Vec<Self> {
         let depths = match architecture {
             Architecture::ResNet34 => [3, 4, 6, 3],
             Architecture::ResNet18 | Architecture::XrayCnn => [2, 2, 2, 2],
@@ -58,7 +58,7 @@ impl BlockPlan {
         plans
     }
 
-    fn has_downsample(&self) -> bool {
+    pub(crate) fn has_downsample(&self) -> bool {
         self.stride != 1 || self.inputs != self.outputs
     }
 

@@ -221,6 +221,11 @@ impl Weights {
         self.chosen(|slot| slot.spec.role == TensorRole::Buffer)
     }
 
+    /// Parameters and buffers, in order.
+    pub(crate) fn all(&self) -> Vec<(String, Var)> {
+        self.chosen(|_| true)
+    }
+
     fn chosen(&self, keep: impl Fn(&Slot) -> bool) -> Vec<(String, Var)> {
         self.slots
             .iter()

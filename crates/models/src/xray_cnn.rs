@@ -13,13 +13,14 @@ use crate::layer::{Convolution, Linear, Pass, dropout};
 use crate::weights::{TensorSpec, Weights};
 
 /// Input and output channels of conv1 … conv4.
-const CHANNELS: [(usize, usize); 4] = [(INPUT_CHANNELS, 16), (16, 32), (32, 64), (64, 128)];
+pub(crate) const CHANNELS: [(usize, usize); 4] =
+    [(INPUT_CHANNELS, 16), (16, 32), (32, 64), (64, 128)];
 /// Outputs of fc1.
 pub(crate) const HIDDEN: usize = 1024;
 /// What the four poolings divide each side by.
 const REDUCTION: usize = 16;
 
-const GEOMETRY: Conv2dGeometry = Conv2dGeometry {
+pub(crate) const GEOMETRY: Conv2dGeometry = Conv2dGeometry {
     stride: 1,
     padding: 1,
 };
@@ -60,8 +61,7 @@ impl XrayCnn {
         for (index, (inputs, outputs)) in CHANNELS.into_iter().enumerate() {
             layer(&convolution_name(index), &[outputs, inputs, 3, 3]);
         }
-        let (_, channels) = CHANNELS[CHANNELS.len() - 1];
-        let flat = channels * (config.height / REDUCTION) * (config.width / REDUCTION);
+        let flat = Self::pooled_shape(config).into_iter().product();
         layer("fc1", &[HIDDEN, flat]);
         layer("fc2", &[config.n_findings, HIDDEN]);
         specs
@@ -101,6 +101,16 @@ impl XrayCnn {
         self.fc2.forward(&hidden, pass)
     }
 
+    /// Shape of the map that fc1 reads, without the batch.
+    pub(crate) fn pooled_shape(config: &ModelConfig) -> [usize; 3] {
+        let (_, channels) = CHANNELS[CHANNELS.len() - 1];
+        [
+            channels,
+            config.height / REDUCTION,
+            config.width / REDUCTION,
+        ]
+    }
+
     /// Shape of [`Self::features`] without the batch.
     pub(crate) fn feature_shape(config: &ModelConfig) -> [usize; 3] {
         let (_, channels) = CHANNELS[CHANNELS.len() - 1];
@@ -112,6 +122,6 @@ impl XrayCnn {
     }
 }
 
-fn convolution_name(index: usize) -> String {
+pub(crate) fn convolution_name(index: usize) -> String {
     format!("conv{}", index + 1)
 }

@@ -49,6 +49,12 @@ pub(super) fn round<T: Real>(
     }
 }
 
+pub(super) fn scale<F: Real>(len: usize, factors: &Numbers<F>, numbers: &mut Numbers<F>) {
+    for place in 0..len {
+        numbers.put(place, numbers.at(place) * factors.at(place));
+    }
+}
+
 pub(super) fn linear_forward<T: Real>(
     shape: &LinearShape,
     input: &Numbers<T>,

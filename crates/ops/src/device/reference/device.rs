@@ -460,6 +460,14 @@ impl<T: Real> Device for Reference<T> {
         Ok(())
     }
 
+    fn scale(&self, len: usize, factors: &Self::Floats, numbers: &mut Self::Floats) -> Result<()> {
+        let call = Call("scale");
+        call.holds("the factors", factors.len(), len)?;
+        call.holds("the numbers", numbers.len(), len)?;
+        dense::scale(len, factors, numbers);
+        Ok(())
+    }
+
     fn linear_forward(
         &self,
         shape: &LinearShape,

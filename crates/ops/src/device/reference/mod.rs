@@ -46,7 +46,7 @@ pub struct Reference<T: Real> {
 impl<T: Real> Reference<T> {
     /// A device without state.
     #[must_use]
-    pub fn new() -> Self {
+    pub const fn new() -> Self {
         Self { maps: PhantomData }
     }
 }
