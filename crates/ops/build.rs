@@ -3,8 +3,6 @@
 //! By nvcc: `$NVCC`, else `$CUDA_HOME/bin/nvcc`, else the `nvcc` in `$PATH`. Without the feature
 //! nothing is done.
 
-#![expect(clippy::print_stdout, reason = "how a build script talks to cargo")]
-
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -57,7 +55,9 @@ fn compile(capability: u32) -> Result<(), String> {
         println!("cargo::warning={line}");
     }
     let nvcc = nvcc.display();
-    Err(format!("{nvcc} failed on {KERNELS}/kernels.cu for compute_{capability}"))
+    Err(format!(
+        "{nvcc} failed on {KERNELS}/kernels.cu for compute_{capability}"
+    ))
 }
 
 fn nvcc() -> PathBuf {
@@ -66,5 +66,7 @@ fn nvcc() -> PathBuf {
         let nvcc = Path::new(&env::var_os("CUDA_HOME")?).join("bin/nvcc");
         nvcc.is_file().then_some(nvcc)
     };
-    of_variable.or_else(of_home).unwrap_or_else(|| PathBuf::from("nvcc"))
+    of_variable
+        .or_else(of_home)
+        .unwrap_or_else(|| PathBuf::from("nvcc"))
 }

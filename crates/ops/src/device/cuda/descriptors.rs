@@ -47,7 +47,12 @@ impl Sizes {
         let [kernel_height, kernel_width] = window.kernel;
         Ok(Self {
             input: four([shape.images, shape.channels, height, width])?,
-            kernel: four([shape.out_channels, shape.channels, kernel_height, kernel_width])?,
+            kernel: four([
+                shape.out_channels,
+                shape.channels,
+                kernel_height,
+                kernel_width,
+            ])?,
             output: four([shape.images, shape.out_channels, out_height, out_width])?,
             padding: [
                 int(call, "padded rows", window.padding[0])?,

@@ -26,7 +26,12 @@ impl Device for Cuda {
     }
 
     fn map(&self, len: usize) -> Result<Map> {
-        Map::zeros(&self.inner.streams, "map", len, self.inner.precision.bytes())
+        Map::zeros(
+            &self.inner.streams,
+            "map",
+            len,
+            self.inner.precision.bytes(),
+        )
     }
 
     fn floats(&self, len: usize) -> Result<Floats> {
@@ -61,7 +66,8 @@ impl Device for Cuda {
     fn write_bytes(&self, target: &mut Bytes, start: usize, bytes: &[u8]) -> Result<()> {
         let (call, len) = (Call("write_bytes"), bytes.len());
         call.holds_part("the target", target.len(), Part { start, len })?;
-        self.inner.upload(call.0, target.address() + start as u64, bytes)
+        self.inner
+            .upload(call.0, target.address() + start as u64, bytes)
     }
 
     fn read_map(&self, source: &Map, part: Part) -> Result<Vec<f32>> {
@@ -152,8 +158,13 @@ impl Device for Cuda {
         weight_gradients: &mut Map,
         weight_start: usize,
     ) -> Result<()> {
-        self.inner
-            .conv_weight_gradient(shape, input, output_gradient, weight_gradients, weight_start)
+        self.inner.conv_weight_gradient(
+            shape,
+            input,
+            output_gradient,
+            weight_gradients,
+            weight_start,
+        )
     }
 
     fn norm_moments(

@@ -41,9 +41,7 @@ impl Recording {
 impl Drop for Recording {
     /// A graph must not go while it runs.
     fn drop(&mut self) {
-        self.stream
-            .context()
-            .record_err(self.stream.synchronize());
+        self.stream.context().record_err(self.stream.synchronize());
     }
 }
 
@@ -54,12 +52,13 @@ impl Inner {
         let graph = capture.end();
         // What `work` found is the cause of what the driver says of the capture.
         outcome?;
-        let graph = graph
-            .map_err(fault::of_driver("record"))?
-            .ok_or_else(|| DeviceFault::Library {
-                call: "record",
-                problem: "the stream captured nothing".to_owned(),
-            })?;
+        let graph =
+            graph
+                .map_err(fault::of_driver("record"))?
+                .ok_or_else(|| DeviceFault::Library {
+                    call: "record",
+                    problem: "the stream captured nothing".to_owned(),
+                })?;
         let recording = Recording {
             graph,
             stream: self.streams.work.clone(),

@@ -112,7 +112,10 @@ impl Columns {
     /// `blocks` along the rows.
     pub(super) fn grid(&self, blocks: usize) -> Grid {
         Grid {
-            blocks: [capped(blocks, usize::MAX), capped(self.groups, MOST_BLOCKS_Y)],
+            blocks: [
+                capped(blocks, usize::MAX),
+                capped(self.groups, MOST_BLOCKS_Y),
+            ],
             ..Grid::one_block()
         }
     }
@@ -158,10 +161,19 @@ mod tests {
             for channels in (8..=4096).step_by(8) {
                 let columns = Columns::new(channels, numbers);
                 assert!(columns.lanes <= MOST_LANES, "{channels}");
-                assert!(columns.lanes * columns.groups * numbers >= channels, "{channels}");
-                assert!(columns.lanes * columns.slots <= BLOCK as usize, "{channels}");
+                assert!(
+                    columns.lanes * columns.groups * numbers >= channels,
+                    "{channels}"
+                );
+                assert!(
+                    columns.lanes * columns.slots <= BLOCK as usize,
+                    "{channels}"
+                );
                 // No group is without work.
-                assert!(columns.lanes * (columns.groups - 1) * numbers < channels, "{channels}");
+                assert!(
+                    columns.lanes * (columns.groups - 1) * numbers < channels,
+                    "{channels}"
+                );
             }
         }
     }

@@ -160,7 +160,11 @@ impl Inner {
         call.holds("the logits", logits.len(), cells)?;
         call.holds("the targets", labels.targets.len(), cells)?;
         call.holds("the mask", labels.mask.len(), cells)?;
-        call.holds("the weights of positives", labels.pos_weights.len(), findings)?;
+        call.holds(
+            "the weights of positives",
+            labels.pos_weights.len(),
+            findings,
+        )?;
         call.holds("the gradient", gradient.len(), cells)?;
         call.outcome(outcome.len())?;
         self.launch(

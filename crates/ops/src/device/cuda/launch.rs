@@ -134,7 +134,11 @@ impl Kernels {
     /// Compiles the kernels for the card, or takes them from the driver's cache.
     pub(super) fn load(streams: &Streams, precision: Precision) -> Result<Self> {
         streams.bind("Cuda::new")?;
-        let ptx = if streams.capability >= (9, 0) { PTX_90 } else { PTX_80 };
+        let ptx = if streams.capability >= (9, 0) {
+            PTX_90
+        } else {
+            PTX_80
+        };
         let ptx = CString::new(ptx).map_err(|_| broken("the PTX"))?;
         // SAFETY: a text that ends with a 0.
         let module = unsafe { result::module::load_data(ptx.as_ptr().cast()) }
@@ -259,6 +263,9 @@ mod tests {
         assert_eq!(bytes((-2_i32).into())[..4], (-2_i32).to_ne_bytes());
         assert_eq!(bytes(0.1_f32.into())[..4], 0.1_f32.to_ne_bytes());
         assert_eq!(bytes(0.1_f64.into()), 0.1_f64.to_ne_bytes());
-        assert_eq!(bytes(0x1234_5678_9abc_u64.into()), 0x1234_5678_9abc_u64.to_ne_bytes());
+        assert_eq!(
+            bytes(0x1234_5678_9abc_u64.into()),
+            0x1234_5678_9abc_u64.to_ne_bytes()
+        );
     }
 }

@@ -34,8 +34,8 @@ impl Slab {
         streams.refuse_recording(call)?;
         let len = len.max(1).next_multiple_of(GRAIN);
         // SAFETY: whoever asks for memory writes it before it is read.
-        let slice = unsafe { streams.work.alloc::<u8>(len) }
-            .map_err(fault::of_allocation(call, len))?;
+        let slice =
+            unsafe { streams.work.alloc::<u8>(len) }.map_err(fault::of_allocation(call, len))?;
         let address = slice.device_ptr(&streams.work).0;
         Ok(Self { slice, address })
     }
@@ -201,7 +201,9 @@ impl Letters {
         Ok(Self {
             // SAFETY: a slot is written before it is sent.
             pinned: unsafe { streams.context.alloc_pinned_with_flags(len, 0) }.map_err(&failed)?,
-            sent: events.collect::<std::result::Result<_, _>>().map_err(&failed)?,
+            sent: events
+                .collect::<std::result::Result<_, _>>()
+                .map_err(&failed)?,
             next: 0,
         })
     }

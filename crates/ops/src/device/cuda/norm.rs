@@ -222,7 +222,16 @@ impl Inner {
                 self.lanes(of.channels)
             ],
         )?;
-        self.finish_gradient(call, of, &sums, vectors, places, saved, vector_gradients, factors)
+        self.finish_gradient(
+            call,
+            of,
+            &sums,
+            vectors,
+            places,
+            saved,
+            vector_gradients,
+            factors,
+        )
     }
 
     /// Gradients of weight and bias and the factors, from sums over the rows.

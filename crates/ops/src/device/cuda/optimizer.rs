@@ -78,7 +78,14 @@ impl Inner {
         call.holds_part("the gradients", gradients.len(), part)?;
         call.holds_part("the vectors", arenas.parameters.len(), part)?;
         let addresses = [gradients.address(), 0];
-        self.adam(call, "adam_f32", part, [factors, outcome], addresses, arenas)
+        self.adam(
+            call,
+            "adam_f32",
+            part,
+            [factors, outcome],
+            addresses,
+            arenas,
+        )
     }
 
     fn adam(

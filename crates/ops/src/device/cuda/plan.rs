@@ -169,9 +169,7 @@ fn first_that_may(found: &[Candidate]) -> Option<Candidate> {
     found
         .iter()
         .find(|candidate| {
-            candidate.works
-                && candidate.is_deterministic
-                && candidate.workspace <= MOST_WORKSPACE
+            candidate.works && candidate.is_deterministic && candidate.workspace <= MOST_WORKSPACE
         })
         .copied()
 }
@@ -192,7 +190,18 @@ fn forward(handle: cudnnHandle_t, plan: &Plan, planning: Planning) -> Result<Vec
         ),
     };
     // SAFETY: descriptors that live, and room for as many as are asked for.
-    let status = unsafe { search(handle, x, w, conv, y, most, &raw mut count, found.as_mut_ptr()) };
+    let status = unsafe {
+        search(
+            handle,
+            x,
+            w,
+            conv,
+            y,
+            most,
+            &raw mut count,
+            found.as_mut_ptr(),
+        )
+    };
     check_cudnn(call, 0, status)?;
     Ok(candidates!(found, count, Algorithm::Forward))
 }
@@ -220,7 +229,18 @@ fn input_gradient(
         ),
     };
     // SAFETY: descriptors that live, and room for as many as are asked for.
-    let status = unsafe { search(handle, w, y, conv, x, most, &raw mut count, found.as_mut_ptr()) };
+    let status = unsafe {
+        search(
+            handle,
+            w,
+            y,
+            conv,
+            x,
+            most,
+            &raw mut count,
+            found.as_mut_ptr(),
+        )
+    };
     check_cudnn(call, 0, status)?;
     Ok(candidates!(found, count, Algorithm::InputGradient))
 }
@@ -248,7 +268,18 @@ fn weight_gradient(
         ),
     };
     // SAFETY: descriptors that live, and room for as many as are asked for.
-    let status = unsafe { search(handle, x, y, conv, w, most, &raw mut count, found.as_mut_ptr()) };
+    let status = unsafe {
+        search(
+            handle,
+            x,
+            y,
+            conv,
+            w,
+            most,
+            &raw mut count,
+            found.as_mut_ptr(),
+        )
+    };
     check_cudnn(call, 0, status)?;
     Ok(candidates!(found, count, Algorithm::WeightGradient))
 }

@@ -129,7 +129,16 @@ impl Inner {
         let grid = self.columns(pool.channels).grid_of_sums(sums.blocks, 2);
         self.launch("pool_gradient_sums", grid, &all)?;
         let of = pool.input_rows();
-        self.finish_gradient(call, of, &sums, vectors, places, saved, vector_gradients, factors)
+        self.finish_gradient(
+            call,
+            of,
+            &sums,
+            vectors,
+            places,
+            saved,
+            vector_gradients,
+            factors,
+        )
     }
 
     pub(super) fn pool_backward_bias(
