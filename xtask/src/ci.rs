@@ -3,12 +3,12 @@
 use anyhow::Result;
 
 use crate::process::{cargo, run, say, workspace_root};
-use crate::{boundaries, fixtures, process};
+use crate::{boundaries, cuda_check, fixtures, process};
 
 /// One thing that must hold, by name.
 type Check = (&'static str, fn() -> Result<u8>);
 
-const CHECKS: [Check; 5] = [
+const CHECKS: [Check; 6] = [
     ("format", || cargo_in_root(&["fmt", "--all", "--check"])),
     ("crate boundaries", crate_boundaries),
     ("fixtures", || fixtures::run_task(&["--check".to_owned()])),
@@ -24,6 +24,7 @@ const CHECKS: [Check; 5] = [
         ])
     }),
     ("documentation", documentation),
+    ("cuda", || cuda_check::run_task(&[])),
 ];
 
 /// Runs every check; `--skip-tests` leaves out the tests, for a caller that has just run them.

@@ -7,11 +7,15 @@
 //! `Cuda`, which must agree with it. Deliberately not here: networks, candle's tensors.
 
 mod checks;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod fault;
 mod gather;
 mod reference;
 mod shapes;
 
+#[cfg(feature = "cuda")]
+pub use cuda::{Cuda, Planning};
 pub use fault::DeviceFault;
 pub use gather::{GatherKind, PictureGather};
 pub use reference::{Bf16, Numbers, Real, Reference, Staged};

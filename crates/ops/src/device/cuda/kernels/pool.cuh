@@ -1,0 +1,296 @@
+// Max pooling behind a norm's ReLU, and the way back. Every kernel gathers.
+//
+// `picked` says for each number of the output which place of the window it came from, a byte.
+
+struct Pool {
+  int images, height, width, channels, out_height, out_width, kernel_height, kernel_width, stride,
+      pad_top, pad_left;
+};
+
+#define POOL_PARAMETERS                                                                           \
+  int images, int height, int width, int channels, int out_height, int out_width,                 \
+      int kernel_height, int kernel_width, int stride, int pad_top, int pad_left, int lanes
+#define POOL                                                                                      \
+  Pool {                                                                                          \
+    images, height, width, channels, out_height, out_width, kernel_height, kernel_width, stride,  \
+        pad_top, pad_left                                                                         \
+  }
+
+// A place of a map: image, row and column.
+struct Place {
+  long long image;
+  int y, x;
+};
+
+// Places are counted in 32 bits, which is what a division takes least time for.
+__device__ __forceinline__ Place place_of(long long row, int height, int width) {
+  Place place;
+  const unsigned lines = (unsigned)row / (unsigned)width;
+  const unsigned image = lines / (unsigned)height;
+  place.x = (int)((unsigned)row - lines * (unsigned)width);
+  place.y = (int)(lines - image * (unsigned)height);
+  place.image = image;
+  return place;
+}
+
+// The bytes of one load's channels.
+template <int N> __device__ __forceinline__ void load_picked(const uint8_t *from, int *picked);
+template <> __device__ __forceinline__ void load_picked<4>(const uint8_t *from, int *picked) {
+  const unsigned word = *reinterpret_cast<const unsigned *>(from);
+#pragma unroll
+  for (int i = 0; i < 4; i++) picked[i] = word >> 8 * i & 255;
+}
+template <> __device__ __forceinline__ void load_picked<8>(const uint8_t *from, int *picked) {
+  const uint2 words = *reinterpret_cast<const uint2 *>(from);
+#pragma unroll
+  for (int i = 0; i < 4; i++) {
+    picked[i] = words.x >> 8 * i & 255;
+    picked[i + 4] = words.y >> 8 * i & 255;
+  }
+}
+
+__device__ __forceinline__ unsigned word_of(const int *picked) {
+  return (unsigned)picked[0] | (unsigned)picked[1] << 8 | (unsigned)picked[2] << 16 |
+         (unsigned)picked[3] << 24;
+}
+template <int N> __device__ __forceinline__ void store_picked(uint8_t *to, const int *picked);
+template <> __device__ __forceinline__ void store_picked<4>(uint8_t *to, const int *picked) {
+  *reinterpret_cast<unsigned *>(to) = word_of(picked);
+}
+template <> __device__ __forceinline__ void store_picked<8>(uint8_t *to, const int *picked) {
+  *reinterpret_cast<uint2 *>(to) = make_uint2(word_of(picked), word_of(picked + 4));
+}
+
+// The largest of relu(scale·x + shift) under each window, the first of equals; not a number counts
+// as larger than all. K is the kernel's height and width where the compiler shall know them, else 0.
+template <typename T, int K>
+__device__ __forceinline__ void pool_forward(const T *__restrict__ input,
+                                             const float *__restrict__ scales,
+                                             const float *__restrict__ shifts,
+                                             T *__restrict__ output,
+                                             uint8_t *__restrict__ picked, const Pool &pool,
+                                             int lanes) {
+  const int N = Vector<T>::N;
+  const Column column = column_of_thread<N>(lanes, pool.channels);
+  if (!column.has_work) return;
+  const int kernel_height = K ? K : pool.kernel_height, kernel_width = K ? K : pool.kernel_width;
+  const long long rows = (long long)pool.images * pool.out_height * pool.out_width;
+  float scale[N], shift[N], x[N], largest[N];
+  int taps[N];
+  load_single<N>(scales + column.channel, scale);
+  load_single<N>(shifts + column.channel, shift);
+  for (long long row = column.row; row < rows; row += column.step) {
+    const Place place = place_of(row, pool.out_height, pool.out_width);
+    const int top = place.y * pool.stride - pool.pad_top;
+    const int left = place.x * pool.stride - pool.pad_left;
+#pragma unroll
+    for (int i = 0; i < N; i++) {
+      largest[i] = -1.f;  // Below every ReLU, so the first place inside is taken.
+      taps[i] = 0;
+    }
+#pragma unroll
+    for (int tap_y = 0; tap_y < kernel_height; tap_y++) {
+      const int y = top + tap_y;
+      if (y < 0 || y >= pool.height) continue;
+      const T *line = input + ((place.image * pool.height + y) * pool.width) * pool.channels;
+#pragma unroll
+      for (int tap_x = 0; tap_x < kernel_width; tap_x++) {
+        const int column_x = left + tap_x;
+        if (column_x < 0 || column_x >= pool.width) continue;
+        load<T>(line + (long long)column_x * pool.channels + column.channel, x);
+#pragma unroll
+        for (int i = 0; i < N; i++) {
+          const float value = relu(scaled(scale[i], x[i], shift[i]));
+          const bool is_larger = value > largest[i] || value != value;
+          largest[i] = is_larger ? value : largest[i];
+          taps[i] = is_larger ? tap_y * kernel_width + tap_x : taps[i];
+        }
+      }
+    }
+    const long long at = row * pool.channels + column.channel;
+    store<T>(output + at, largest);
+    store_picked<N>(picked + at, taps);
+  }
+}
+
+#define POOL_FORWARD(NAME, T, K)                                                                  \
+  extern "C" __global__ void __launch_bounds__(BLOCK)                                             \
+      NAME(const T *input, const float *scales, const float *shifts, T *output, uint8_t *picked,  \
+           POOL_PARAMETERS) {                                                                     \
+    pool_forward<T, K>(input, scales, shifts, output, picked, POOL, lanes);                       \
+  }                                                                                               \
+  CXR_KERNEL(NAME)
+POOL_FORWARD(cxr_pool_forward_any_f32, float, 0)
+POOL_FORWARD(cxr_pool_forward_2_f32, float, 2)
+POOL_FORWARD(cxr_pool_forward_3_f32, float, 3)
+POOL_FORWARD(cxr_pool_forward_any_bf16, bf16, 0)
+POOL_FORWARD(cxr_pool_forward_2_bf16, bf16, 2)
+POOL_FORWARD(cxr_pool_forward_3_bf16, bf16, 3)
+
+// Sums of the pooled gradient, 0 where `pooled` is not above 0, and of its product with x − mean at
+// the picked places. The gradient stays gated.
+template <typename T>
+__device__ __forceinline__ void pool_gradient_sums(float *shared, T *__restrict__ gradient,
+                                                   const T *__restrict__ pooled,
+                                                   const uint8_t *__restrict__ picked,
+                                                   const T *__restrict__ input,
+                                                   const float *__restrict__ saved,
+                                                   float *__restrict__ partial, const Pool &pool,
+                                                   int lanes) {
+  const int N = Vector<T>::N;
+  const Column column = column_of_thread<N>(lanes, pool.channels);
+  const long long rows = (long long)pool.images * pool.out_height * pool.out_width;
+  float sum[N], products[N];
+#pragma unroll
+  for (int i = 0; i < N; i++) sum[i] = products[i] = 0.f;
+  if (column.has_work) {
+    float mean[N], g[N], y[N];
+    int taps[N];
+    load_floats<N>(saved + column.channel, mean);
+    for (long long row = column.row; row < rows; row += column.step) {
+      const long long at = row * pool.channels + column.channel;
+      load<T>(gradient + at, g);
+      load<T>(pooled + at, y);
+      load_picked<N>(picked + at, taps);
+      close_gate<N, BY_MAP>(g, y, nullptr, nullptr, nullptr);
+      store<T>(gradient + at, g);
+      const Place place = place_of(row, pool.out_height, pool.out_width);
+      const int top = place.y * pool.stride - pool.pad_top;
+      const int left = place.x * pool.stride - pool.pad_left;
+#pragma unroll
+      for (int i = 0; i < N; i++) {
+        const int tap_y = taps[i] / pool.kernel_width, tap_x = taps[i] % pool.kernel_width;
+        const long long from =
+            (place.image * pool.height + top + tap_y) * pool.width + left + tap_x;
+        const float x = to_float(input[from * pool.channels + column.channel + i]);
+        sum[i] += g[i];
+        products[i] += g[i] * (x - mean[i]);
+      }
+    }
+  }
+  store_block_sums<N>(shared, sum, products, column, pool.channels, partial);
+}
+
+#define POOL_GRADIENT_SUMS(NAME, T)                                                               \
+  extern "C" __global__ void __launch_bounds__(BLOCK)                                             \
+      NAME(T *gradient, const T *pooled, const uint8_t *picked, const T *input,                   \
+           const float *saved, float *partial, POOL_PARAMETERS) {                                 \
+    CXR_SHARED(float, shared);                                                                    \
+    pool_gradient_sums<T>(shared, gradient, pooled, picked, input, saved, partial, POOL, lanes);  \
+  }                                                                                               \
+  CXR_KERNEL(NAME)
+POOL_GRADIENT_SUMS(cxr_pool_gradient_sums_f32, float)
+POOL_GRADIENT_SUMS(cxr_pool_gradient_sums_bf16, bf16)
+
+// Sums of a gradient, 0 where `activation` is not above 0; the gradient stays gated. The second sum
+// of each channel is 0.
+template <typename T>
+__device__ __forceinline__ void bias_gradient_sums(float *shared, T *__restrict__ gradient,
+                                                   const T *__restrict__ activation,
+                                                   float *__restrict__ partial, long long rows,
+                                                   int channels, int lanes) {
+  const int N = Vector<T>::N;
+  const Column column = column_of_thread<N>(lanes, channels);
+  float sum[N], nothing[N];
+#pragma unroll
+  for (int i = 0; i < N; i++) sum[i] = nothing[i] = 0.f;
+  if (column.has_work) {
+    float g[N], y[N];
+#pragma unroll 2
+    for (long long row = column.row; row < rows; row += column.step) {
+      const long long at = row * channels + column.channel;
+      load<T>(gradient + at, g);
+      load<T>(activation + at, y);
+      close_gate<N, BY_MAP>(g, y, nullptr, nullptr, nullptr);
+      store<T>(gradient + at, g);
+#pragma unroll
+      for (int i = 0; i < N; i++) sum[i] += g[i];
+    }
+  }
+  store_block_sums<N>(shared, sum, nothing, column, channels, partial);
+}
+
+#define BIAS_GRADIENT_SUMS(NAME, T)                                                               \
+  extern "C" __global__ void __launch_bounds__(BLOCK)                                             \
+      NAME(T *gradient, const T *activation, float *partial, long long rows, int channels,        \
+           int lanes) {                                                                           \
+    CXR_SHARED(float, shared);                                                                    \
+    bias_gradient_sums<T>(shared, gradient, activation, partial, rows, channels, lanes);          \
+  }                                                                                               \
+  CXR_KERNEL(NAME)
+BIAS_GRADIENT_SUMS(cxr_bias_gradient_sums_f32, float)
+BIAS_GRADIENT_SUMS(cxr_bias_gradient_sums_bf16, bf16)
+
+extern "C" __global__ void __launch_bounds__(FINISH_CHANNELS *FINISH_SLICES)
+    cxr_bias_gradient_finish(const float *partial, int blocks, int channels,
+                             float *bias_gradient) {
+  CXR_SHARED(double, wide);
+  const Totals totals = total_of_blocks(wide, partial, blocks, channels);
+  if (totals.is_mine) bias_gradient[totals.channel] = (float)totals.first;
+}
+CXR_KERNEL(cxr_bias_gradient_finish)
+
+// Each place of the map before the pooling collects from the windows that picked it.
+template <typename T, bool HAS_NORM>
+__device__ __forceinline__ void pool_backward(const T *__restrict__ gradient,
+                                              const uint8_t *__restrict__ picked,
+                                              const T *__restrict__ input,
+                                              const float *__restrict__ factors,
+                                              T *__restrict__ output, const Pool &pool,
+                                              int lanes) {
+  const int N = Vector<T>::N;
+  const Column column = column_of_thread<N>(lanes, pool.channels);
+  if (!column.has_work) return;
+  const long long rows = (long long)pool.images * pool.height * pool.width;
+  float by_gradient[N], by_input[N], constant[N], sum[N], g[N], x[N];
+  int taps[N];
+  if (HAS_NORM) {
+    load_floats<N>(factors + column.channel, by_gradient);
+    load_floats<N>(factors + pool.channels + column.channel, by_input);
+    load_floats<N>(factors + 2 * pool.channels + column.channel, constant);
+  }
+  for (long long row = column.row; row < rows; row += column.step) {
+    const long long at = row * pool.channels + column.channel;
+    const Place place = place_of(row, pool.height, pool.width);
+    if (HAS_NORM) load<T>(input + at, x);
+#pragma unroll
+    for (int i = 0; i < N; i++) sum[i] = 0.f;
+    // The windows over a place begin at most a kernel before it.
+    const int y = place.y + pool.pad_top, x_padded = place.x + pool.pad_left;
+    const int before_y = y - pool.kernel_height + 1, before_x = x_padded - pool.kernel_width + 1;
+    const int first_y = before_y > 0 ? (before_y + pool.stride - 1) / pool.stride : 0;
+    const int first_x = before_x > 0 ? (before_x + pool.stride - 1) / pool.stride : 0;
+    for (int out_y = first_y; out_y < pool.out_height && out_y * pool.stride <= y; out_y++) {
+      for (int out_x = first_x; out_x < pool.out_width && out_x * pool.stride <= x_padded;
+           out_x++) {
+        const int tap = (y - out_y * pool.stride) * pool.kernel_width + x_padded -
+                        out_x * pool.stride;
+        const long long from =
+            ((place.image * pool.out_height + out_y) * pool.out_width + out_x) * pool.channels +
+            column.channel;
+        load<T>(gradient + from, g);
+        load_picked<N>(picked + from, taps);
+#pragma unroll
+        for (int i = 0; i < N; i++) sum[i] += taps[i] == tap ? g[i] : 0.f;
+      }
+    }
+    if (HAS_NORM) {
+#pragma unroll
+      for (int i = 0; i < N; i++)
+        sum[i] = by_gradient[i] * sum[i] + (by_input[i] * x[i] + constant[i]);
+    }
+    store<T>(output + at, sum);
+  }
+}
+
+#define POOL_BACKWARD(NAME, T, HAS_NORM)                                                          \
+  extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_HELD)                                \
+      NAME(const T *gradient, const uint8_t *picked, const T *input, const float *factors,        \
+           T *output, POOL_PARAMETERS) {                                                          \
+    pool_backward<T, HAS_NORM>(gradient, picked, input, factors, output, POOL, lanes);            \
+  }                                                                                               \
+  CXR_KERNEL(NAME)
+POOL_BACKWARD(cxr_pool_backward_plain_f32, float, false)
+POOL_BACKWARD(cxr_pool_backward_norm_f32, float, true)
+POOL_BACKWARD(cxr_pool_backward_plain_bf16, bf16, false)
+POOL_BACKWARD(cxr_pool_backward_norm_bf16, bf16, true)
