@@ -24,7 +24,7 @@ use toolkit::CudaHome;
 pub(crate) use nvcc::{is_called_as_nvcc, run_as_nvcc};
 
 /// Packages with the feature `cuda`.
-const PACKAGES: [&str; 1] = ["cxr-ops"];
+const PACKAGES: [&str; 5] = ["cxr-ops", "cxr-models", "cxr-infer", "cxr-train", "cxr-cli"];
 /// Tests that run on the emulator: package and target.
 const TESTS: [(&str, &str); 1] = [("cxr-ops", "cuda")];
 /// In which order the emulated card does its work: at once, when somebody waits, as drawn.
