@@ -27,6 +27,8 @@ pub(crate) use nvcc::{is_called_as_nvcc, run_as_nvcc};
 const PACKAGES: [&str; 1] = ["cxr-ops"];
 /// Tests that run on the emulator: package and target.
 const TESTS: [(&str, &str); 1] = [("cxr-ops", "cuda")];
+/// How it is all compiled: Cargo.toml says why.
+const PROFILE: &str = "cuda-check";
 /// In which order the emulated card does its work: at once, when somebody waits, as drawn.
 const ORDERS: [&str; 3] = ["", "late", "20260101"];
 /// The kernels, from the workspace's root.
@@ -69,7 +71,7 @@ fn check() -> Result<u8> {
 /// Clippy over every target of the packages, with the feature.
 fn lint(home: &CudaHome) -> Result<u8> {
     let features = PACKAGES.map(|name| format!("{name}/cuda")).join(",");
-    let mut command = cargo(&["clippy", "--all-targets", "--locked"]);
+    let mut command = cargo(&["clippy", "--all-targets", "--locked", "--profile", PROFILE]);
     for name in PACKAGES {
         command.args(["--package", name]);
     }
@@ -93,8 +95,9 @@ fn test(home: &CudaHome) -> Result<u8> {
     for (package, target) in TESTS {
         for order in ORDERS {
             let features = format!("{package}/cuda");
-            let mut command = cargo(&["test", "--locked", "--package", package]);
-            command.args(["--features", &features, "--test", target]);
+            let mut command = cargo(&["test", "--locked", "--profile", PROFILE]);
+            command.args(["--package", package, "--features", &features]);
+            command.args(["--test", target]);
             let code = run(on_emulator(in_child(&mut command, home), home, order))?;
             if code != 0 {
                 return Ok(code);
