@@ -15,7 +15,7 @@ mod reference;
 mod shapes;
 
 #[cfg(feature = "cuda")]
-pub use cuda::{Cuda, Planning};
+pub use cuda::Cuda;
 pub use fault::DeviceFault;
 pub use gather::{GatherKind, PictureGather};
 pub use reference::{Bf16, Numbers, Real, Reference, Staged};

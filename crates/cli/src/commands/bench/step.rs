@@ -154,7 +154,7 @@ fn measured(args: &Args, isa: &'static str, (times, device_bytes): &Steps) -> Me
             .iter()
             .filter_map(|times| times.phases.as_ref().map(part))
             .collect();
-        (!known.is_empty()).then(|| median(known))
+        (!known.is_empty()).then(|| median(known.into_iter()))
     };
     let compute = args.compute.compute();
     let median_seconds = of(|times| times.total);
