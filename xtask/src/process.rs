@@ -70,9 +70,23 @@ pub(crate) fn cxr(task: &str, arguments: &[String]) -> Result<u8> {
         "cxr-cli",
         "--bin",
     ];
-    words.extend(["cxr", "--", task]);
+    words.push("cxr");
+    if asks_for_cuda(arguments) {
+        words.extend(["--features", "cuda"]);
+    }
+    words.extend(["--", task]);
     words.extend(arguments.iter().map(String::as_str));
     run(&mut cargo(&words))
+}
+
+/// Whether `--device cuda` or `--device cuda:N` is among the words.
+fn asks_for_cuda(arguments: &[String]) -> bool {
+    let is_cuda = |device: &str| device == "cuda" || device.starts_with("cuda:");
+    let apart = arguments
+        .windows(2)
+        .any(|pair| pair[0] == "--device" && is_cuda(&pair[1]));
+    let joined = |word: &String| word.strip_prefix("--device=").is_some_and(is_cuda);
+    apart || arguments.iter().any(joined)
 }
 
 /// Every test of the workspace, documentation examples included.
@@ -80,4 +94,21 @@ pub(crate) fn test(arguments: &[String]) -> Result<u8> {
     let mut words = vec!["test", "--workspace"];
     words.extend(arguments.iter().map(String::as_str));
     run(cargo(&words).current_dir(workspace_root()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_cuda_device_asks_for_the_feature() {
+        let asks = |line: &str| {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            asks_for_cuda(&words)
+        };
+        assert!(asks("--preset seed-cnn --device cuda"));
+        assert!(asks("--device=cuda:1 --json"));
+        assert!(!asks("--device cpu --run cuda"));
+        assert!(!asks("--device"));
+    }
 }

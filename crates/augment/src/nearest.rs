@@ -143,6 +143,11 @@ impl Fixed {
         }
     }
 
+    /// [a, b, x0, d, e, y0].
+    pub(crate) fn terms(&self) -> [i32; 6] {
+        [self.a, self.b, self.x0, self.d, self.e, self.y0]
+    }
+
     /// The input pixel of an output pixel; the sums wrap, as Pillow's never need to.
     #[inline(always)]
     pub(crate) fn pixel(&self, x: i32, y: i32) -> (i32, i32) {

@@ -92,6 +92,12 @@ impl TrainTransform {
         &self.eval.spec
     }
 
+    /// How a moved pixel gets its value.
+    #[must_use]
+    pub fn interpolation(&self) -> Interpolation {
+        self.interpolation
+    }
+
     /// Where its draws come from.
     #[must_use]
     pub fn ranges(&self) -> &AffineRanges {

@@ -15,11 +15,11 @@ use crate::pixels::{Picture, Pixels};
 /// A draw made ready for pictures of one size.
 #[derive(Debug)]
 pub(crate) struct Warp {
-    flip: bool,
-    rotation: NearestMap,
-    affine: NearestMap,
-    width: usize,
-    height: usize,
+    pub(crate) flip: bool,
+    pub(crate) rotation: NearestMap,
+    pub(crate) affine: NearestMap,
+    pub(crate) width: usize,
+    pub(crate) height: usize,
 }
 
 /// The source of an output pixel that lies outside: beyond every picture, and three times it fits.

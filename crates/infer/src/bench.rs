@@ -2,7 +2,11 @@
 //! in.
 
 use candle_core::{Device, Tensor};
-use cxr_models::{Folded, FoldedMemory, Mode, ModelConfig, Network};
+use cxr_models::{
+    Compute, DeviceImages, DevicePredictor, DeviceUser, Folded, FoldedMemory, Mode, ModelConfig,
+    Network,
+};
+use cxr_ops::device::{Device as CardDevice, GatherKind, PictureGather, Pixels};
 use cxr_ops::nhwc::Isa;
 
 use crate::infer_error::InferError;
@@ -58,6 +62,58 @@ impl InferBench {
                 Some(folded) => drop(folded.logits(&images, &mut memory)?),
                 None => drop(network.forward(&images, Mode::Eval)?),
             }
+            times.push(clock() - began);
+        }
+        Ok(times.split_off(WARMUP))
+    }
+
+    /// The same on a device, from grey pictures that stay there to logits; `None` on the processor.
+    ///
+    /// # Errors
+    /// No such device; a network that does not exist, or fails.
+    pub fn run_on_device(
+        &self,
+        compute: &Compute,
+        clock: &dyn Fn() -> f64,
+    ) -> Result<Option<Vec<f64>>, InferError> {
+        compute
+            .with_device(OnDevice { bench: self, clock })?
+            .transpose()
+    }
+}
+
+struct OnDevice<'a> {
+    bench: &'a InferBench,
+    clock: &'a dyn Fn() -> f64,
+}
+
+impl DeviceUser for OnDevice<'_> {
+    type Output = Result<Vec<f64>, InferError>;
+
+    fn with<D: CardDevice>(self, device: D) -> Self::Output {
+        let Self { bench, clock } = self;
+        let network = Network::new(&bench.model, 0)?;
+        let mut predictor = DevicePredictor::new(device.clone(), &network, bench.batch)?;
+        let len = bench.model.height * bench.model.width;
+        let random: Vec<u8> = (0..bench.batch * len).map(|i| (i % 251) as u8).collect();
+        let mut pixels = device.bytes(random.len())?;
+        device.write_bytes(&mut pixels, 0, &random)?;
+        let gather = |index: usize| PictureGather {
+            start: (index * len) as u64,
+            kind: GatherKind::Still,
+        };
+        let gathers: Vec<PictureGather> = (0..bench.batch).map(gather).collect();
+        let mut times = Vec::new();
+        for _ in 0..WARMUP + bench.steps {
+            let began = clock();
+            predictor.logits(DeviceImages::Pictures {
+                images: bench.batch,
+                picture_channels: 1,
+                pixels: Pixels::Kept(&pixels),
+                gathers: &gathers,
+                tables: &[],
+                norms: [(0.5, 0.25); 3],
+            })?;
             times.push(clock() - began);
         }
         Ok(times.split_off(WARMUP))

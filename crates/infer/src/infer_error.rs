@@ -3,6 +3,7 @@
 use cxr_augment::{FeedFault, ImageFault, SpecFault, SpecFaults};
 use cxr_metrics::MetricFault;
 use cxr_models::{CheckpointFault, ModelFault};
+use cxr_ops::device::DeviceFault;
 
 /// Why a checkpoint could not be run over images. Codes are those of the crate that found the fault.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +51,12 @@ macro_rules! of_the_cause {
             $($own)*
         }
     };
+}
+
+impl From<DeviceFault> for InferError {
+    fn from(fault: DeviceFault) -> Self {
+        Self::Model(fault.into())
+    }
 }
 
 impl From<FeedFault> for InferError {

@@ -7,11 +7,14 @@
 mod bench;
 mod infer_error;
 mod loaded;
+mod on_device;
+mod picture_feed;
 mod predictions;
 mod predictor;
 
 pub use bench::{InferBench, InferFront};
 pub use infer_error::InferError;
 pub use loaded::LoadedModel;
+pub use picture_feed::{DevicePictures, GatherOf};
 pub use predictions::{KEPT_PREDICTION_FAULTS, PredictionFault, PredictionFaults, Predictions};
 pub use predictor::Predictor;

@@ -6,7 +6,7 @@ use cxr_augment::Preprocess;
 use cxr_metrics::{
     FindingCalibration, OperatingPoint, ScoreScale, Threshold, ThresholdRule, Undefined,
 };
-use cxr_models::{Checkpoint, CheckpointHeader, Network};
+use cxr_models::{Checkpoint, CheckpointHeader, Compute, Network};
 
 use crate::infer_error::InferError;
 use crate::predictor::Predictor;
@@ -61,12 +61,12 @@ impl LoadedModel {
         &self.header.findings
     }
 
-    /// Runs images through the network.
+    /// Runs images through the network, wherever `compute` says.
     ///
     /// # Errors
-    /// The preprocessing contradicts itself.
-    pub fn predictor(&self) -> Result<Predictor, InferError> {
-        Predictor::new(&self.network, &self.preprocess)
+    /// The preprocessing contradicts itself; no such device.
+    pub fn predictor(&self, compute: &Compute) -> Result<Predictor, InferError> {
+        Predictor::on(compute, &self.network, &self.preprocess)
     }
 
     /// How logits become calibrated probabilities, one map a finding as fitted on valid; empty where

@@ -28,6 +28,7 @@ pub mod import;
 
 mod architecture;
 mod checkpoint;
+mod compute;
 mod device;
 mod digest;
 mod fault;
@@ -48,6 +49,7 @@ pub use checkpoint::{
     Checkpoint, CheckpointFault, CheckpointFaultKind, CheckpointHeader, FORMAT_VERSION,
     FindingsDiffer, SavedOperatingPoint, TrainingFacts,
 };
+pub use compute::{Compute, DeviceUser, Place};
 pub use device::{
     DeviceImages, DevicePredictor, DeviceTrainer, Labels, StepOutcome, device_memory,
     largest_batch_within,

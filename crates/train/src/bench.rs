@@ -16,8 +16,8 @@ use crate::train_error::TrainError;
 
 /// The share of positive labels that is made up, and their weight.
 const PREVALENCE: f32 = 0.1;
-const POS_WEIGHT: f32 = 3.0;
-const LEARNING_RATE: f64 = 1e-4;
+pub(crate) const POS_WEIGHT: f32 = 3.0;
+pub(crate) const LEARNING_RATE: f64 = 1e-4;
 
 /// What is measured.
 #[derive(Clone, Debug)]
@@ -48,16 +48,23 @@ pub struct BenchPictures<'a> {
 pub struct StepTimes {
     /// Waiting for the batch.
     pub waiting: f64,
+    /// All of it but the waiting.
+    pub total: f64,
+    /// The parts of it, where it has parts.
+    pub phases: Option<StepPhases>,
+    /// The loss before the step.
+    pub loss: f64,
+}
+
+/// The seconds of the parts of a step.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StepPhases {
     /// Forward pass and loss.
     pub forward: f64,
     /// Backward pass.
     pub backward: f64,
     /// Adam.
     pub optimizer: f64,
-    /// All of it but the waiting.
-    pub total: f64,
-    /// The loss before the step.
-    pub loss: f64,
 }
 
 impl StepBench {
@@ -81,9 +88,7 @@ impl StepBench {
         clock: &dyn Fn() -> f64,
     ) -> Result<Vec<StepTimes>, TrainError> {
         let batch = self.batch()?;
-        let n = pictures.cache.len().max(1);
-        let places: Vec<usize> = (0..self.n_steps() * self.batch).map(|i| i % n).collect();
-        let batches: Vec<Vec<usize>> = places.chunks(self.batch).map(<[usize]>::to_vec).collect();
+        let batches = self.batches_of(pictures.cache.len());
         let transform = FeedTransform::Train {
             transform: pictures.transform,
             seed: 0,
@@ -97,8 +102,16 @@ impl StepBench {
         })
     }
 
-    fn n_steps(&self) -> usize {
+    pub(crate) fn n_steps(&self) -> usize {
         self.warmup + self.steps
+    }
+
+    /// The places of `n` pictures, round and round, one batch a step.
+    pub(crate) fn batches_of(&self, n: usize) -> Vec<Vec<usize>> {
+        let places: Vec<usize> = (0..self.n_steps() * self.batch)
+            .map(|i| i % n.max(1))
+            .collect();
+        places.chunks(self.batch).map(<[usize]>::to_vec).collect()
     }
 
     /// Steps with the labels of `batch`, and its images where none come.
@@ -128,10 +141,12 @@ impl StepBench {
             let ended = clock();
             times.push(StepTimes {
                 waiting: began - asked,
-                forward: forward - began,
-                backward: backward - forward,
-                optimizer: ended - backward,
                 total: ended - began,
+                phases: Some(StepPhases {
+                    forward: forward - began,
+                    backward: backward - forward,
+                    optimizer: ended - backward,
+                }),
                 loss,
             });
         }
@@ -139,7 +154,7 @@ impl StepBench {
     }
 
     /// Normal images and rare positives, always the same.
-    fn batch(&self) -> Result<Batch<'static>, TrainError> {
+    pub(crate) fn batch(&self) -> Result<Batch<'static>, TrainError> {
         let ModelConfig {
             width,
             height,

@@ -8,7 +8,7 @@ use cxr_metrics::{
     Convention, Evaluation, EvaluationInput, FindingCalibration, OperatingPoint, Scores, Truths,
     choose_operating_points, evaluate, fit_calibrations,
 };
-use cxr_models::{Checkpoint, Network, SavedOperatingPoint};
+use cxr_models::{Checkpoint, Compute, SavedOperatingPoint};
 use cxr_report::{EVALUATION, Evaluations, EventKind, RunFolder};
 use serde_json::json;
 
@@ -26,7 +26,7 @@ pub(crate) fn close(
     config: &RunConfig,
     folder: &RunFolder,
     prepared: &Prepared,
-    outcome: RunOutcome,
+    (compute, outcome): (Compute, RunOutcome),
 ) -> Result<RunOutcome, TrainError> {
     Checkpoint::of(&state.network, header(state, config, prepared)?)?.save(&folder.path(LAST)?)?;
     let best = Checkpoint::load(&folder.path(BEST)?)?;
@@ -36,7 +36,8 @@ pub(crate) fn close(
     }
     let network = best.network()?;
     let splits = &prepared.pictured.splits;
-    let valid = scored(&network, prepared, splits.valid(), &prepared.pictured.valid)?;
+    let predictor = Predictor::on(&compute, &network, &prepared.preprocess)?;
+    let valid = scored(&predictor, splits.valid(), &prepared.pictured.valid)?;
     let points = choose_operating_points(&valid.scores, &valid.truths, config.threshold.rule)?;
     let weights = &prepared.pos_weights.weights;
     let calibrations = fit_calibrations(&prepared.findings, &valid.scores, &valid.truths, weights)?;
@@ -53,7 +54,7 @@ pub(crate) fn close(
     let valid_evaluation = report_split("valid", &valid, &chosen, folder, prepared)?;
     // Test is read here, once, when nothing is left to choose.
     let test = match (splits.test(), &prepared.pictured.test) {
-        (Some(cohort), Some(pixels)) => Some(scored(&network, prepared, cohort, pixels)?),
+        (Some(cohort), Some(pixels)) => Some(scored(&predictor, cohort, pixels)?),
         _ => None,
     };
     let test_evaluation = test
@@ -99,12 +100,11 @@ struct Scored<'a> {
 }
 
 fn scored<'a>(
-    network: &Network,
-    prepared: &Prepared,
+    predictor: &Predictor,
     cohort: &'a Cohort,
     pixels: &'a PixelCache,
 ) -> Result<Scored<'a>, TrainError> {
-    let logits = Predictor::new(network, &prepared.preprocess)?.logits(pixels)?;
+    let logits = predictor.logits(pixels)?;
     let places: Vec<usize> = (0..cohort.len()).collect();
     Ok(Scored {
         cohort,

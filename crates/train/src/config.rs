@@ -7,7 +7,8 @@
 use cxr_augment::{AffineRanges, Interpolation, Preprocess};
 use cxr_data::{PosWeightRule, Uncertain};
 use cxr_metrics::ThresholdRule;
-use cxr_models::Architecture;
+use cxr_models::{Architecture, Compute, Place};
+use cxr_ops::device::{Planning, Precision};
 use serde::{Deserialize, Serialize};
 
 use crate::config_fault::ConfigFault;
@@ -42,6 +43,7 @@ pub struct RunConfig {
     pub threshold: ThresholdConfig,
     pub data: DataConfig,
     pub phantom: PhantomConfig,
+    pub cuda: CudaConfig,
 }
 
 /// The random part of the training transform: see [`AffineRanges`].
@@ -89,6 +91,40 @@ pub struct PhantomConfig {
     pub size: u32,
     pub seed: u64,
     pub like: String,
+}
+
+/// How a card computes. The processor computes in f32 whatever stands here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "presets/default.toml documents each key")]
+pub struct CudaConfig {
+    #[serde(with = "as_word")]
+    pub precision: Precision,
+    #[serde(with = "as_word")]
+    pub plans: Planning,
+}
+
+/// A setting of another crate as the word that it is printed and read as.
+mod as_word {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<T: Display, S: Serializer>(
+        value: &T,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
+    }
 }
 
 /// What happens to patients and images that stand in two splits.
@@ -145,6 +181,16 @@ impl RunConfig {
             max_translate: augment.max_translate,
             scale: (augment.min_scale, augment.max_scale),
             max_shear_degrees: augment.max_shear_degrees,
+        }
+    }
+
+    /// How a network of this run computes at a place.
+    #[must_use]
+    pub fn compute(&self, place: Place) -> Compute {
+        Compute {
+            place,
+            precision: self.cuda.precision,
+            plans: self.cuda.plans,
         }
     }
 

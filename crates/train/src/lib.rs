@@ -26,11 +26,15 @@ mod closing;
 mod cohorts;
 mod config;
 mod config_fault;
+mod device_bench;
+mod device_learner;
 mod examples;
 mod fit;
 mod generation;
 mod images;
 mod layers;
+mod learner;
+mod lesson;
 mod loader;
 mod optimizer;
 mod pictures;
@@ -43,13 +47,14 @@ mod watch;
 
 pub use attributes::attributes_of;
 pub use backprop::{Backprop, Front, loss_of_batch};
-pub use bench::{BenchPictures, StepBench, StepTimes};
+pub use bench::{BenchPictures, StepBench, StepPhases, StepTimes};
 pub use cohorts::{ReadSplits, Tables, read_splits};
 pub use config::{
-    AugmentConfig, BadImagePolicy, DataConfig, LeakagePolicy, MAX_SKIPPED_BATCHES, NonFinitePolicy,
-    PhantomConfig, RunConfig, ThresholdConfig,
+    AugmentConfig, BadImagePolicy, CudaConfig, DataConfig, LeakagePolicy, MAX_SKIPPED_BATCHES,
+    NonFinitePolicy, PhantomConfig, RunConfig, ThresholdConfig,
 };
 pub use config_fault::{ConfigFault, ConfigFaults};
+pub use device_bench::DeviceSteps;
 pub use fit::{Fitted, Material, fit};
 pub use images::Images;
 pub use layers::{DEFAULTS, Layers, Origin, PRESETS, ResolvedConfig, schema};

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 use cxr_augment::{
-    Buffers, FeedFault, FeedTransform, Filled, PixelCache, TrainTransform, feed_ahead,
+    Buffers, FeedFault, FeedTransform, Filled, Gather, PixelCache, TrainTransform, feed_ahead,
 };
 use cxr_data::Cohort;
 use cxr_stream::{Purpose, Stream};
@@ -92,6 +92,13 @@ impl<'a> Loader<'a> {
             .chunks(self.batch_size)
             .map(<[usize]>::to_vec)
             .collect()
+    }
+
+    /// What the picture at a place of the cohort is gathered by in an epoch.
+    #[must_use]
+    pub fn gather(&self, epoch: u64, place: usize) -> Gather {
+        let draw = self.transform.draw(self.seed, epoch, place as u64);
+        self.transform.gather(&draw)
     }
 
     /// The batches of an epoch, each filled when it is asked for. Each radiograph's draw depends on

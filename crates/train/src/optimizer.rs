@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use candle_core::{Device, Tensor, Var};
 use cxr_models::Gradients;
+use cxr_ops::device::AdamFactors;
 use cxr_ops::{AdamMoments, AdamParameters, WeightDecay, adam_step_with};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -103,6 +104,57 @@ impl Adam {
                 self.n_steps,
                 &settings,
             )?;
+        }
+        Ok(())
+    }
+
+    /// What the next step multiplies with, for a device that takes it.
+    #[must_use]
+    pub fn factors(&self, learning_rate: f64) -> AdamFactors {
+        let settings = AdamParameters {
+            learning_rate,
+            ..self.settings
+        };
+        AdamFactors::new(self.n_steps + 1, &settings)
+    }
+
+    /// Counts a step that a device has taken.
+    pub fn count_step(&mut self) {
+        self.n_steps += 1;
+    }
+
+    /// Mean and mean square of each parameter, row-major in its shape, by its name.
+    #[must_use]
+    pub fn moments(&self) -> BTreeMap<String, (Vec<f32>, Vec<f32>)> {
+        let of = |slot: &Slot| {
+            let AdamMoments { mean, mean_square } = &slot.moments;
+            (slot.name.clone(), (mean.clone(), mean_square.clone()))
+        };
+        self.slots.iter().map(of).collect()
+    }
+
+    /// Takes up moments as [`Adam::moments`] gives them.
+    ///
+    /// # Errors
+    /// A moment is missing or has another length; nothing is taken up then.
+    pub fn set_moments(
+        &mut self,
+        mut moments: BTreeMap<String, (Vec<f32>, Vec<f32>)>,
+    ) -> Result<(), TrainError> {
+        for Slot {
+            name, parameter, ..
+        } in &self.slots
+        {
+            let n = parameter.elem_count();
+            let fits = |(mean, square): &(Vec<f32>, Vec<f32>)| [mean.len(), square.len()] == [n; 2];
+            if !moments.get(name).is_some_and(fits) {
+                return Err(TrainError::OptimizerState { name: name.clone() });
+            }
+        }
+        for slot in &mut self.slots {
+            if let Some((mean, mean_square)) = moments.remove(&slot.name) {
+                slot.moments = AdamMoments { mean, mean_square };
+            }
         }
         Ok(())
     }

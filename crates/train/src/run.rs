@@ -9,7 +9,9 @@ use candle_core::{Device, Tensor};
 use cxr_augment::{Buffers, ImageFolder, Keep, Preprocess, TrainTransform};
 use cxr_data::{Cohort, KnownSplit, PatientSketch, PosWeights};
 use cxr_metrics::{Evaluation, History};
-use cxr_models::{Architecture, Checkpoint, CheckpointHeader, ModelConfig, Network, TrainingFacts};
+use cxr_models::{
+    Architecture, Checkpoint, CheckpointHeader, Compute, ModelConfig, Network, Place, TrainingFacts,
+};
 use cxr_report::plots::{ClassTable, FindingCounts, SplitSize, Tile};
 use cxr_report::{CEILINGS, EventKind, LEAKAGE, LeakageRecord, RunFolder};
 use serde_json::json;
@@ -47,6 +49,8 @@ pub struct RunRequest {
     pub ceilings: Option<Vec<u8>>,
     /// Where decoded pictures stay. No figure depends on it.
     pub keep: Keep,
+    /// Where the network runs. It is no part of the configuration: a run may go on elsewhere.
+    pub place: Place,
 }
 
 /// What a run came to.
@@ -135,7 +139,8 @@ pub fn run(
         .map(|&w| w as f32)
         .collect();
     let pos_weights = Tensor::from_vec(weights, prepared.findings.len(), &Device::Cpu)?; // [K]
-    let material = material(config, prepared, &pos_weights);
+    let compute = config.compute(request.place);
+    let material = material(config, prepared, &pos_weights, compute);
     let fitted = fit(&mut state, &material, config, watch, |state| {
         keep(state, config, folder, prepared)
     });
@@ -166,7 +171,7 @@ pub fn run(
     if fitted == Fitted::Stopped {
         return Ok(outcome);
     }
-    crate::closing::close(&state, config, folder, prepared, outcome)
+    crate::closing::close(&state, config, folder, prepared, (compute, outcome))
 }
 
 impl SplitSummary {
@@ -270,6 +275,7 @@ fn material<'a>(
     config: &RunConfig,
     prepared: &'a Prepared,
     pos_weights: &'a Tensor,
+    compute: Compute,
 ) -> Material<'a> {
     let Pictured {
         splits,
@@ -289,6 +295,7 @@ fn material<'a>(
         valid_pixels: valid,
         preprocess: &prepared.preprocess,
         pos_weights,
+        compute,
     }
 }
 
@@ -317,7 +324,8 @@ fn write_beginning(
         candle_core::DType::F32,
         &Device::Cpu,
     )?;
-    if let Some(batch) = material(config, prepared, &pos_weights)
+    let compute = config.compute(request.place);
+    if let Some(batch) = material(config, prepared, &pos_weights, compute)
         .loader
         .epoch(1)
         .next()

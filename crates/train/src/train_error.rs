@@ -8,6 +8,7 @@ use cxr_infer::{InferError, PredictionFault};
 use cxr_metrics::MetricFault;
 use cxr_models::{CheckpointFault, ModelFault};
 use cxr_ops::OpError;
+use cxr_ops::device::DeviceFault;
 use cxr_report::ReportError;
 
 /// Why a run cannot start or go on. Codes: docs/errors/train.md, and those of the crate that found
@@ -142,6 +143,12 @@ macro_rules! of_the_cause {
             $($own)*
         }
     };
+}
+
+impl From<DeviceFault> for TrainError {
+    fn from(fault: DeviceFault) -> Self {
+        Self::Model(fault.into())
+    }
 }
 
 impl TrainError {

@@ -23,6 +23,14 @@ pub fn truths_of(cohort: &Cohort, places: &[usize]) -> Result<Truths, TrainError
 /// # Errors
 /// candle cannot make a tensor.
 pub fn targets_of(cohort: &Cohort, places: &[usize]) -> Result<(Tensor, Tensor), TrainError> {
+    let (targets, mask) = labels_and_mask_of(cohort, places);
+    let shape = (places.len(), cohort.findings().len());
+    let tensor = |values| Tensor::from_vec(values, shape, &Device::Cpu);
+    Ok((tensor(targets)?, tensor(mask)?))
+}
+
+/// [`targets_of`] as numbers.
+pub(crate) fn labels_and_mask_of(cohort: &Cohort, places: &[usize]) -> (Vec<f32>, Vec<f32>) {
     let number = |is_so: bool| f32::from(u8::from(is_so));
     let labels = || labels_of(cohort, places);
     let targets: Vec<f32> = labels()
@@ -31,9 +39,7 @@ pub fn targets_of(cohort: &Cohort, places: &[usize]) -> Result<(Tensor, Tensor),
     let mask: Vec<f32> = labels()
         .map(|label| number(label != Label::Unknown))
         .collect();
-    let shape = (places.len(), cohort.findings().len());
-    let tensor = |values| Tensor::from_vec(values, shape, &Device::Cpu);
-    Ok((tensor(targets)?, tensor(mask)?))
+    (targets, mask)
 }
 
 fn labels_of<'a>(cohort: &'a Cohort, places: &'a [usize]) -> impl Iterator<Item = Label> + 'a {

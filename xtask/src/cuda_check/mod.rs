@@ -24,9 +24,9 @@ use toolkit::CudaHome;
 pub(crate) use nvcc::{is_called_as_nvcc, run_as_nvcc};
 
 /// Packages with the feature `cuda`.
-const PACKAGES: [&str; 1] = ["cxr-ops"];
+const PACKAGES: [&str; 5] = ["cxr-ops", "cxr-models", "cxr-infer", "cxr-train", "cxr-cli"];
 /// Tests that run on the emulator: package and target.
-const TESTS: [(&str, &str); 1] = [("cxr-ops", "cuda")];
+const TESTS: [(&str, &str); 2] = [("cxr-ops", "cuda"), ("cxr-models", "cuda")];
 /// How it is all compiled: Cargo.toml says why.
 const PROFILE: &str = "cuda-check";
 /// In which order the emulated card does its work: at once, when somebody waits, as drawn.

@@ -1,5 +1,6 @@
 //! `cxr doctor`: what this machine offers, in one place to paste into a question.
 
+use cxr_models::{Compute, Place};
 use cxr_ops::nhwc::Isa;
 use serde::Serialize;
 
@@ -24,7 +25,10 @@ struct Machine {
     instruction_sets: Vec<&'static str>,
     /// The one that training and inference run with.
     kernels: &'static str,
+    /// Whether this build can use cards.
     cuda: bool,
+    /// The first card, or why it cannot be used.
+    card: String,
 }
 
 pub(crate) fn run(_args: &Args, console: Console) -> Result<Outcome, Failure> {
@@ -35,7 +39,8 @@ pub(crate) fn run(_args: &Args, console: Console) -> Result<Outcome, Failure> {
         threads: rayon::current_num_threads(),
         instruction_sets: instruction_sets(),
         kernels: Isa::best().name(),
-        cuda: false,
+        cuda: Compute::has_cuda(),
+        card: card(),
     };
     if console.wants_json() {
         console.json(&machine)?;
@@ -51,9 +56,17 @@ pub(crate) fn run(_args: &Args, console: Console) -> Result<Outcome, Failure> {
             machine.instruction_sets.join(" ")
         ));
         console.line(format_args!("kernels            {}", machine.kernels));
-        console.line("device             cpu (built without CUDA)");
+        console.line(format_args!("card               {}", machine.card));
     }
     Ok(Outcome::Done)
+}
+
+fn card() -> String {
+    let place = Place::Cuda { ordinal: 0 };
+    match Compute::on(place).check() {
+        Ok(()) => format!("{place} can be used"),
+        Err(fault) => fault.to_string(),
+    }
 }
 
 #[cfg(target_arch = "x86_64")]

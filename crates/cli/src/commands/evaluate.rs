@@ -27,6 +27,7 @@ use self::remarks::{
 use self::table::Table;
 use super::Outcome;
 use super::cache_words::CacheWords;
+use super::compute_words::ComputeWords;
 use super::scored_cohort::{
     image_names, patients_of, read_scores, read_table, scale_parser, truths_of,
 };
@@ -48,6 +49,8 @@ pub(crate) struct Args {
     images: Option<PathBuf>,
     #[command(flatten)]
     cache: CacheWords,
+    #[command(flatten)]
+    compute: ComputeWords,
     /// The table of labels.
     #[arg(long, value_name = "CSV")]
     table: PathBuf,
@@ -186,7 +189,9 @@ fn from_checkpoint(
     let cohort = read_labels(&args.table, args.uncertain, Some(&findings), console)?;
     let training_overlap = warn_of_training_data(&model, &cohort, console);
     let folder = ImageFolder::open(images)?;
-    let scores = run_over(&model, &cohort, (&folder, &args.cache.keep()), console)?;
+    let predictor = model.predictor(&args.compute.compute())?;
+    let cache = open_cache(&model, &cohort, (&folder, &args.cache.keep()), console)?;
+    let scores = Scores::Logits(predictor.logits(&cache)?);
     let mut chosen = match args.thresholds {
         Some(rule) => choose(args, rule, &cohort, &scores, console)?,
         None if args.thresholds_from.is_some() => return Err(no_rule()),
@@ -207,13 +212,13 @@ fn from_checkpoint(
     })
 }
 
-/// The checkpoint's logits of a cohort's images.
-fn run_over(
+/// A cohort's images as the checkpoint wants them.
+fn open_cache(
     model: &LoadedModel,
     cohort: &Cohort,
     (folder, keep): (&ImageFolder, &Keep),
     console: Console,
-) -> Result<Scores, Failure> {
+) -> Result<PixelCache, Failure> {
     let names = image_names(cohort);
     let tell = |event: CacheEvent<'_>| {
         if !matches!(event, CacheEvent::Ready(_)) {
@@ -228,7 +233,7 @@ fn run_over(
         .warnings()
         .iter()
         .for_each(|warning| console.warn(warning));
-    Ok(Scores::Logits(model.predictor()?.logits(&cache)?))
+    Ok(cache)
 }
 
 fn measure(subject: &Subject, convention: Convention) -> Result<Evaluation, Failure> {

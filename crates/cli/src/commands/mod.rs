@@ -6,6 +6,7 @@ mod cache_words;
 pub(crate) mod check;
 pub(crate) mod compare;
 pub(crate) mod completions;
+mod compute_words;
 pub(crate) mod config;
 pub(crate) mod doctor;
 pub(crate) mod evaluate;

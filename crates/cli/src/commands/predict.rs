@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::Outcome;
+use super::compute_words::ComputeWords;
 use crate::console::Console;
 use crate::failure::{Failure, Fault};
 
@@ -21,6 +22,8 @@ pub(crate) struct Args {
     /// Images, and folders whose PNG and JPEG files are taken.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
+    #[command(flatten)]
+    compute: ComputeWords,
     /// Print JSON instead of a table.
     #[arg(long)]
     pub(crate) json: bool,
@@ -52,7 +55,7 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
     let files = files(&args.images)?;
     let pixels = pixels(&files, &model, console)?;
     let logits = model
-        .predictor()?
+        .predictor(&args.compute.compute())?
         .logits_of(&pixels.iter().map(Picture::from).collect::<Vec<_>>())?;
     let predicted = predicted(&model, &files, Scores::Logits(logits))?;
     if args.json {

@@ -5,6 +5,8 @@
 //! it. A step whose loss or gradient is not finite moves no parameter: the device sees to it.
 
 #[cfg(test)]
+mod filled_channels;
+#[cfg(test)]
 mod finite_differences;
 
 use std::collections::{BTreeMap, BTreeSet};

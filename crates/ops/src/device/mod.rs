@@ -15,11 +15,11 @@ mod reference;
 mod shapes;
 
 #[cfg(feature = "cuda")]
-pub use cuda::{Cuda, Planning};
+pub use cuda::Cuda;
 pub use fault::DeviceFault;
 pub use gather::{GatherKind, PictureGather};
 pub use reference::{Bf16, Numbers, Real, Reference, Staged};
-pub use shapes::{Activation, AdamFactors, NormPlaces, Part, PoolShape, Precision, Rows};
+pub use shapes::{Activation, AdamFactors, NormPlaces, Part, Planning, PoolShape, Precision, Rows};
 
 use crate::kernels::conv::ConvShape;
 use crate::kernels::linear::LinearShape;
@@ -58,7 +58,7 @@ pub enum Pixels<'a, D: Device> {
     Sent(&'a D::Staging),
 }
 
-/// A device that can train a convolutional network.
+/// A device that can train a convolutional network. A clone is the same device.
 ///
 /// Lengths and offsets count numbers. A buffer may be longer than what a call uses: the call takes
 /// its beginning. Outputs are overwritten in full, whatever stood there. A call that is recorded
@@ -67,17 +67,17 @@ pub enum Pixels<'a, D: Device> {
 /// # Errors
 /// Every function: [`DeviceFault`] where a buffer is too short for the shape, where a number of
 /// channels is no multiple of [`CHANNEL_MULTIPLE`], or where the device fails.
-pub trait Device: Sized {
+pub trait Device: Sized + Clone + std::fmt::Debug + Send + Sync + 'static {
     /// Numbers in the type of maps and kernels.
-    type Map: std::fmt::Debug;
+    type Map: std::fmt::Debug + Send + Sync;
     /// f32 numbers.
-    type Floats: std::fmt::Debug;
+    type Floats: std::fmt::Debug + Send + Sync;
     /// Bytes.
-    type Bytes: std::fmt::Debug;
+    type Bytes: std::fmt::Debug + Send + Sync;
     /// Bytes on their way to the device, beside its work.
-    type Staging: std::fmt::Debug;
+    type Staging: std::fmt::Debug + Send + Sync;
     /// Work that was recorded and can be replayed.
-    type Recording: std::fmt::Debug;
+    type Recording: std::fmt::Debug + Send + Sync;
 
     /// The type of maps, and how products are summed.
     fn precision(&self) -> Precision;

@@ -48,6 +48,56 @@ impl Precision {
     }
 }
 
+/// How the algorithm of a convolution is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Planning {
+    /// By the library's rules: the same in every run.
+    #[default]
+    Heuristic,
+    /// The fastest of a trial when a shape is first met: two runs may choose differently, and then
+    /// differ in last bits.
+    Measured,
+}
+
+impl Planning {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Heuristic, Self::Measured];
+
+    /// `heuristic`, `measured`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Heuristic => "heuristic",
+            Self::Measured => "measured",
+        }
+    }
+}
+
+/// Reads and writes a setting as the word that [`Precision::as_str`] and [`Planning::as_str`] give.
+macro_rules! as_word {
+    ($setting:ident) => {
+        impl std::fmt::Display for $setting {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl std::str::FromStr for $setting {
+            type Err = String;
+
+            fn from_str(word: &str) -> Result<Self, String> {
+                let fitting = Self::ALL.into_iter().find(|one| one.as_str() == word);
+                fitting.ok_or_else(|| {
+                    let known = Self::ALL.map(Self::as_str).join(", ");
+                    format!("`{word}` is none of {known}")
+                })
+            }
+        }
+    };
+}
+as_word!(Precision);
+as_word!(Planning);
+
 /// A map as a matrix: its places in rows, its channels in columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Rows {

@@ -3,8 +3,8 @@
 //!
 //! For the tests of any `Device`; other test binaries take this file in by its path, so it uses
 //! `cxr_ops` and `cxr_stream` alone. Outputs and everything behind inputs are NaN before a call, so
-//! that what is not written, or read beyond its end, shows. Every case runs twice and must give the
-//! same bits. Not here: whether the reference is right.
+//! that what is not written, or read beyond its end, shows; what stands around an output must stay.
+//! Every case runs twice and must give the same bits. Not here: whether the reference is right.
 
 #[path = "conformance/case.rs"]
 mod case;
@@ -24,6 +24,10 @@ mod pictures;
 mod pooling;
 #[path = "conformance/refusals.rs"]
 mod refusals;
+#[path = "conformance/refusals_of_maps.rs"]
+mod refusals_of_maps;
+#[path = "conformance/refusals_of_training.rs"]
+mod refusals_of_training;
 #[path = "conformance/training.rs"]
 mod training;
 

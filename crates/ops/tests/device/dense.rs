@@ -61,6 +61,14 @@ fn rounding_is_to_the_maps_type_and_after_the_factors() {
 }
 
 #[test]
+fn scaling_changes_the_first_numbers_alone() {
+    let factors = Numbers::from(vec![0.0, 2.0, -0.5, f32::NAN]);
+    let mut numbers = Numbers::from(vec![7.0, 3.0, 5.0, 1.0]);
+    DEVICE.scale(3, &factors, &mut numbers).unwrap();
+    assert_eq!(numbers.as_slice(), [0.0, 6.0, -2.5, 1.0]);
+}
+
+#[test]
 fn a_linear_layer_is_that_of_the_cpu_in_every_direction() {
     let [inputs, outputs] = [SHAPE.rows * SHAPE.inputs, SHAPE.rows * SHAPE.outputs];
     let weights = SHAPE.inputs * SHAPE.outputs;

@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use cxr_infer::{InferBench, InferFront};
-use cxr_models::{Architecture, ModelConfig};
+use cxr_models::{Architecture, ModelConfig, Place};
 use serde::Serialize;
 
 use super::machine::peak_rss_bytes;
 use super::{N_FINDINGS, Outcome, Setting, median, parse_architecture};
+use crate::commands::compute_words::ComputeWords;
 use crate::console::Console;
 use crate::failure::Failure;
 
@@ -30,6 +31,8 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "folded")]
     compare_ops: Ops,
     #[command(flatten)]
+    compute: ComputeWords,
+    #[command(flatten)]
     pub(super) setting: Setting,
 }
 
@@ -45,7 +48,9 @@ struct Measured {
     model: &'static str,
     batch: usize,
     size: usize,
-    device: &'static str,
+    device: String,
+    /// On a card: the type of maps.
+    precision: Option<String>,
     threads: usize,
     ops: Ops,
     isa: &'static str,
@@ -68,13 +73,19 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
         },
     };
     let clock = Instant::now();
-    let seconds = bench.run(&|| clock.elapsed().as_secs_f64())?;
+    let clock = || clock.elapsed().as_secs_f64();
+    let compute = args.compute.compute();
+    let seconds = match bench.run_on_device(&compute, &clock)? {
+        Some(seconds) => seconds,
+        None => bench.run(&clock)?,
+    };
     let median_seconds = median(seconds.iter().copied());
     let measured = Measured {
         model: args.model.name(),
         batch: args.batch,
         size: args.size,
-        device: "cpu",
+        device: compute.place.to_string(),
+        precision: (compute.place != Place::Cpu).then(|| compute.precision.to_string()),
         threads: rayon::current_num_threads(),
         ops: args.compare_ops,
         isa: isa.name(),
@@ -87,10 +98,11 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
         console.json(&measured)?;
     } else {
         console.line(format_args!(
-            "{} batch {} at {}², {} threads, {}: {:.3} s a batch ({:.2} images/s)",
+            "{} batch {} at {}², {}, {} threads, {}: {:.4} s a batch ({:.2} images/s)",
             measured.model,
             measured.batch,
             measured.size,
+            measured.device,
             measured.threads,
             measured.isa,
             measured.median_seconds,

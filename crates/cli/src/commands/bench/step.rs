@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use cxr_augment::{AffineRanges, ImageFolder, Preprocess, TrainTransform};
-use cxr_models::{Architecture, ModelConfig};
-use cxr_train::{BenchPictures, Front, StepBench, StepTimes};
+use cxr_models::{Architecture, ModelConfig, Place};
+use cxr_train::{BenchPictures, Front, StepBench, StepPhases, StepTimes, TrainError};
 use serde::Serialize;
 
 use super::images::{BenchImages, image_names, side};
 use super::machine::peak_rss_bytes;
 use super::{N_FINDINGS, Outcome, Setting, median, parse_architecture};
 use crate::commands::cache_words::CacheWords;
+use crate::commands::compute_words::ComputeWords;
 use crate::console::Console;
 use crate::failure::Failure;
 
@@ -36,9 +37,8 @@ pub(crate) struct Args {
     /// Layer by layer (`step`), or by custom operations in candle's graph (`custom`).
     #[arg(long, value_enum, default_value = "step")]
     compare_ops: Ops,
-    /// Where it runs.
-    #[arg(long, default_value = "cpu", value_parser = ["cpu"])]
-    device: String,
+    #[command(flatten)]
+    compute: ComputeWords,
     /// Feed the steps from the files of --images, and measure the waiting for them.
     #[arg(long, requires = "images")]
     with_loader: bool,
@@ -67,17 +67,22 @@ struct Measured {
     threads: usize,
     ops: Ops,
     isa: &'static str,
+    /// On a card: the type of maps.
+    precision: Option<String>,
     seconds: Vec<f64>,
     median_seconds: f64,
     images_per_second: f64,
-    forward: f64,
-    backward: f64,
-    optimizer: f64,
+    /// On a card a step is one piece, and these are not known.
+    forward: Option<f64>,
+    backward: Option<f64>,
+    optimizer: Option<f64>,
     /// Median seconds waited for a batch; only with --with-loader.
     waiting: Option<f64>,
     /// All waiting ÷ (all waiting and all steps).
     waiting_share: Option<f64>,
     peak_rss_bytes: Option<u64>,
+    /// What the card's memory holds after the last step, of all programs.
+    device_bytes: Option<u64>,
     loss_first: f64,
     loss_last: f64,
 }
@@ -97,8 +102,19 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
     };
     let clock = Instant::now();
     let clock = || clock.elapsed().as_secs_f64();
-    let times = match &args.images {
-        None => bench.run(&clock)?,
+    let compute = args.compute.compute();
+    let run = |pictures: Option<&BenchPictures<'_>>| -> Result<Steps, TrainError> {
+        if let Some(steps) = bench.run_on_device(&compute, pictures, &clock)? {
+            return Ok((steps.times, steps.device_bytes));
+        }
+        let times = match pictures {
+            None => bench.run(&clock)?,
+            Some(pictures) => bench.run_fed(pictures, &clock)?,
+        };
+        Ok((times, None))
+    };
+    let steps = match &args.images {
+        None => run(None)?,
         Some(images) => {
             let bench_images = BenchImages {
                 folder: ImageFolder::open(images)?,
@@ -116,10 +132,10 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
                 cache: &cache,
                 transform: &transform,
             };
-            bench.run_fed(&pictures, &clock)?
+            run(Some(&pictures))?
         }
     };
-    let measured = measured(args, isa.name(), &times);
+    let measured = measured(args, isa.name(), &steps);
     if console.wants_json() {
         console.json(&measured)?;
     } else {
@@ -128,24 +144,36 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-fn measured(args: &Args, isa: &'static str, times: &[StepTimes]) -> Measured {
+/// The steps, and the bytes of the card's memory in use.
+type Steps = (Vec<StepTimes>, Option<u64>);
+
+fn measured(args: &Args, isa: &'static str, (times, device_bytes): &Steps) -> Measured {
     let of = |part: fn(&StepTimes) -> f64| median(times.iter().map(part));
+    let phase = |part: fn(&StepPhases) -> f64| {
+        let known: Vec<f64> = times
+            .iter()
+            .filter_map(|times| times.phases.as_ref().map(part))
+            .collect();
+        (!known.is_empty()).then(|| median(known.into_iter()))
+    };
+    let compute = args.compute.compute();
     let median_seconds = of(|times| times.total);
     let loss = |times: Option<&StepTimes>| times.map_or(f64::NAN, |times| times.loss);
     Measured {
         model: args.model.name(),
         batch: args.batch,
         size: args.size,
-        device: args.device.clone(),
+        device: compute.place.to_string(),
         threads: rayon::current_num_threads(),
         ops: args.compare_ops,
         isa,
+        precision: (compute.place != Place::Cpu).then(|| compute.precision.to_string()),
         seconds: times.iter().map(|times| times.total).collect(),
         median_seconds,
         images_per_second: args.batch as f64 / median_seconds,
-        forward: of(|times| times.forward),
-        backward: of(|times| times.backward),
-        optimizer: of(|times| times.optimizer),
+        forward: phase(|phases| phases.forward),
+        backward: phase(|phases| phases.backward),
+        optimizer: phase(|phases| phases.optimizer),
         waiting: args.with_loader.then(|| of(|times| times.waiting)),
         waiting_share: args.with_loader.then(|| {
             let waiting: f64 = times.iter().map(|times| times.waiting).sum();
@@ -153,30 +181,41 @@ fn measured(args: &Args, isa: &'static str, times: &[StepTimes]) -> Measured {
             waiting / (waiting + steps)
         }),
         peak_rss_bytes: peak_rss_bytes(),
+        device_bytes: *device_bytes,
         loss_first: loss(times.first()),
         loss_last: loss(times.last()),
     }
 }
 
 fn print(measured: &Measured, console: Console) {
+    let where_it_ran = match &measured.precision {
+        Some(precision) => format!("{} in {precision}", measured.device),
+        None => format!("{} threads, {}", measured.threads, measured.isa),
+    };
     console.line(format_args!(
-        "{} batch {} at {}², {} threads, {}: step {:.3} s ({:.2} images/s), forward {:.3}, backward {:.3}, optimizer {:.3}",
+        "{} batch {} at {}², {where_it_ran}: step {:.4} s ({:.2} images/s)",
         measured.model,
         measured.batch,
         measured.size,
-        measured.threads,
-        measured.isa,
         measured.median_seconds,
         measured.images_per_second,
-        measured.forward,
-        measured.backward,
-        measured.optimizer,
     ));
-    if let Some(bytes) = measured.peak_rss_bytes {
+    if let (Some(forward), Some(backward), Some(optimizer)) =
+        (measured.forward, measured.backward, measured.optimizer)
+    {
         console.line(format_args!(
-            "peak memory {:.2} GiB",
-            bytes as f64 / f64::from(1 << 30)
+            "forward {forward:.3}, backward {backward:.3}, optimizer {optimizer:.3}"
         ));
+    }
+    let memories = [
+        ("peak memory", measured.peak_rss_bytes),
+        ("card's memory in use", measured.device_bytes),
+    ];
+    for (name, bytes) in memories {
+        if let Some(bytes) = bytes {
+            let gib = bytes as f64 / f64::from(1 << 30);
+            console.line(format_args!("{name} {gib:.2} GiB"));
+        }
     }
     if let (Some(waiting), Some(share)) = (measured.waiting, measured.waiting_share) {
         console.line(format_args!(

@@ -49,7 +49,7 @@ pub(super) fn record(request: &RunRequest, name: &str) -> RunRecord {
         }),
         processor: processor(),
         threads: Some(rayon::current_num_threads()),
-        device: Some("cpu".to_owned()),
+        device: Some(request.place.to_string()),
         versions: versions
             .map(|(name, version)| (name.to_owned(), version.to_owned()))
             .into(),

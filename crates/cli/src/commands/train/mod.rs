@@ -7,6 +7,7 @@ mod table;
 use std::path::{Path, PathBuf};
 
 use cxr_augment::Keep;
+use cxr_models::Place;
 use cxr_phantom::{Ceilings, Like, PhantomRecipe};
 use cxr_report::{RUN_RECORD, RunFolder, RunRecord, RunStatus, page};
 use cxr_train::{
@@ -56,9 +57,10 @@ pub(crate) struct Args {
     /// One setting, as in --set epochs=2. May be given again.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// cpu (this build has no CUDA).
+    /// Where it runs: cpu, cuda or cuda:N (in builds with CUDA: cargo xtask train --device cuda). How
+    /// a card computes is --set cuda.precision=….
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
-    device: String,
+    device: Place,
     /// The run folder, new or empty. Without it: runs/NAME-NNN.
     #[arg(long, value_name = "DIR")]
     run: Option<PathBuf>,
@@ -90,19 +92,16 @@ struct Printed<'a> {
 }
 
 pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
-    if args.device != "cpu" {
-        return Err(Failure::usage(
-            format!("the device `{}` is not in this build", args.device),
-            "leave --device out, or say --device cpu",
-        ));
-    }
     machine::use_threads(args.threads)?;
     let resolved = match &args.resume {
         Some(folder) => resolved_of_run(folder)?,
         None => resolved_of_words(args)?,
     };
     let progress = Progress::new(console)?;
-    let request = request(resolved, args.cache.keep(), console, &progress)?;
+    // Before an hour of decoding: is there such a device?
+    resolved.config.compute(args.device).check()?;
+    let how = (args.cache.keep(), args.device);
+    let request = request(resolved, how, console, &progress)?;
     // Nothing is written for tables or images that cannot be used.
     let prepared = Prepared::read(&request, &progress)?;
     let folder = folder(args, &request)?;
@@ -229,7 +228,7 @@ fn absolute(path: &Path) -> Result<String, Failure> {
 /// names none.
 fn request(
     resolved: ResolvedConfig,
-    keep: Keep,
+    (keep, place): (Keep, Place),
     console: Console,
     progress: &Progress,
 ) -> Result<RunRequest, Failure> {
@@ -241,6 +240,7 @@ fn request(
             tables,
             ceilings: None,
             keep,
+            place,
         });
     }
     let recipe = recipe(&resolved.config.phantom)?;
@@ -280,6 +280,7 @@ fn request(
         tables,
         ceilings: Some(ceilings),
         keep,
+        place,
     })
 }
 

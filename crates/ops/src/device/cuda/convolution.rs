@@ -13,11 +13,11 @@ use super::descriptors::{
 };
 use super::fault::{self, check_cudnn};
 use super::memory::Workspace;
-use super::plan::{Algorithm, Direction, Planning};
+use super::plan::{Algorithm, Direction};
 use super::stream::Streams;
 use super::{Inner, Map, locked};
 use crate::device::checks::{Call, ConvLengths};
-use crate::device::{Precision, Result};
+use crate::device::{Planning, Precision, Result};
 use crate::kernels::conv::ConvShape;
 use crate::nhwc::Onto;
 

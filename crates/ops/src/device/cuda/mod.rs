@@ -27,7 +27,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub use graph::Recording;
 pub use input::Staging;
 pub use memory::{Buffer, MapNumber};
-pub use plan::Planning;
 
 use convolution::Convolutions;
 use gemm::Products;
@@ -37,7 +36,7 @@ use memory::{Letters, Plain, Slab, Workspace};
 use stream::Streams;
 
 use super::checks::Call;
-use super::{Precision, Result};
+use super::{Planning, Precision, Result};
 
 /// Numbers in the type of maps.
 pub type Map = Buffer<MapNumber>;

@@ -14,23 +14,12 @@ use cudarc::cudnn::sys::{
 
 use super::convolution::Plan;
 use super::fault::check_cudnn;
-use crate::device::{DeviceFault, Result};
+use crate::device::{DeviceFault, Planning, Result};
 
 /// Algorithms that are asked for; cuDNN has at most eight a direction.
 const MOST_ALGORITHMS: usize = 8;
 /// Working memory that an algorithm may take.
 const MOST_WORKSPACE: usize = 2 << 30;
-
-/// How an algorithm is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Planning {
-    /// By cuDNN's heuristic: the same choice, so the same bits, in every run on a card.
-    #[default]
-    Heuristic,
-    /// By times measured on the card, when a shape is met first: often faster, and another choice
-    /// is possible in another run.
-    Measured,
-}
 
 /// What a convolution works out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

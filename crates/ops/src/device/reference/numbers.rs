@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use super::super::Precision;
 
 /// A number that the reference stores in maps.
-pub trait Real: Copy + Debug + Default + 'static {
+pub trait Real: Copy + Send + Sync + Debug + Default + 'static {
     /// Statistics, vectors, logits and moments beside such maps.
     type Float: Real;
     /// What maps of these numbers stand for.

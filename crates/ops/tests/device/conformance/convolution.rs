@@ -111,7 +111,7 @@ impl Convolution {
             Onto::Unset => desk.poisoned_map(len)?,
             Onto::Sum => {
                 let standing = desk.normal(len);
-                desk.map(standing)?
+                desk.map_in_place(standing)?
             }
         };
         desk.device.conv_input_gradient(
@@ -122,7 +122,11 @@ impl Convolution {
             onto,
             &mut target,
         )?;
-        desk.keep_map("input gradient", &target, Part::first(len), Rule::Products)
+        let part = Part::first(len);
+        match onto {
+            Onto::Unset => desk.keep_map("input gradient", &target, part, Rule::Products),
+            Onto::Sum => desk.keep_map_in_place("sum", &target, part, Rule::Products),
+        }
     }
 
     fn weight_gradient<D: Device>(&self, desk: &mut Desk<'_, D>) -> Result<()> {

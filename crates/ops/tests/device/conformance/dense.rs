@@ -1,4 +1,4 @@
-//! The mean over places, rounding, and linear layers.
+//! The mean over places, rounding, scaling, and linear layers.
 
 use cxr_ops::device::{Device, Part, Result};
 use cxr_ops::kernels::linear::LinearShape;
@@ -21,12 +21,13 @@ pub(crate) fn check_places<D: Device>(device: &D) {
     }
 }
 
-/// Floats into maps, with and without factors.
+/// Floats into maps, with and without factors, and floats times factors in place.
 pub(crate) fn check_rounding<D: Device>(device: &D) {
     for len in [1, 37, 512, 70_001] {
         for has_factors in [false, true] {
             check(device, &Rounding { len, has_factors });
         }
+        check(device, &Scaling { len });
     }
 }
 
@@ -105,6 +106,27 @@ impl Case for Rounding {
         let mut output = desk.poisoned_map(self.len)?;
         desk.device.round(self.len, &input, factors, &mut output)?;
         desk.keep_map("output", &output, Part::first(self.len), Rule::Exact)
+    }
+}
+
+#[derive(Debug)]
+struct Scaling {
+    len: usize,
+}
+
+impl Case for Scaling {
+    fn name(&self) -> String {
+        format!("{self:?}")
+    }
+
+    fn run<D: Device>(&self, desk: &mut Desk<'_, D>) -> Result<()> {
+        let (numbers, factors) = (desk.normal(self.len), desk.normal(self.len));
+        let factors = desk.floats(&factors)?;
+        let mut numbers = desk.arena_in_place(&[(0, &numbers)])?;
+        desk.device.scale(self.len, &factors, &mut numbers)?;
+        let part = Part::first(self.len);
+        // One product, rounded once.
+        desk.keep_floats_in_place("numbers", &numbers, &[part], Rule::Exact)
     }
 }
 

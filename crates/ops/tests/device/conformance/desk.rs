@@ -7,6 +7,9 @@ use cxr_stream::{Purpose, Stream};
 
 /// Numbers behind every buffer that no call may read or write.
 const TAIL: usize = 40;
+/// What stands around numbers that a call changes in place, exact in every type: a call that went on
+/// with NaN would leave NaN.
+const GUARD: f32 = 4096.0;
 /// What bytes of outputs hold before a call.
 const POISON: u8 = 0xEE;
 
@@ -131,8 +134,17 @@ impl<'d, D: Device> Desk<'d, D> {
 
     /// A map with these numbers from `start` on and NaN around them.
     pub(super) fn map_at(&mut self, start: usize, numbers: Vec<f32>) -> Result<D::Map> {
+        self.map_between(f32::NAN, start, numbers)
+    }
+
+    /// A map that begins with these numbers, to be changed in place.
+    pub(super) fn map_in_place(&mut self, numbers: Vec<f32>) -> Result<D::Map> {
+        self.map_between(GUARD, 0, numbers)
+    }
+
+    fn map_between(&mut self, around: f32, start: usize, numbers: Vec<f32>) -> Result<D::Map> {
         let len = numbers.len();
-        let mut map = self.poisoned_map(start + len)?;
+        let mut map = self.filled_map(around, start + len)?;
         match &mut self.rounded {
             Rounded::Taken(maps) => {
                 self.device.write_map(&mut map, start, &numbers)?;
@@ -154,9 +166,7 @@ impl<'d, D: Device> Desk<'d, D> {
 
     /// The same for floats, which nothing rounds.
     pub(super) fn floats_at(&self, start: usize, numbers: &[f32]) -> Result<D::Floats> {
-        let mut floats = self.poisoned_floats(start + numbers.len())?;
-        self.device.write_floats(&mut floats, start, numbers)?;
-        Ok(floats)
+        self.arena(&[(start, numbers)])
     }
 
     /// Floats that begin with these numbers, NaN behind them.
@@ -166,8 +176,17 @@ impl<'d, D: Device> Desk<'d, D> {
 
     /// Floats with several runs of numbers, each from its place on, NaN around them.
     pub(super) fn arena(&self, runs: &[(usize, &[f32])]) -> Result<D::Floats> {
+        self.arena_between(f32::NAN, runs)
+    }
+
+    /// The same, to be changed in place.
+    pub(super) fn arena_in_place(&self, runs: &[(usize, &[f32])]) -> Result<D::Floats> {
+        self.arena_between(GUARD, runs)
+    }
+
+    fn arena_between(&self, around: f32, runs: &[(usize, &[f32])]) -> Result<D::Floats> {
         let end = runs.iter().map(|(start, run)| start + run.len()).max();
-        let mut floats = self.poisoned_floats(end.unwrap_or(0))?;
+        let mut floats = self.filled_floats(around, end.unwrap_or(0))?;
         for (start, run) in runs {
             self.device.write_floats(&mut floats, *start, run)?;
         }
@@ -183,17 +202,25 @@ impl<'d, D: Device> Desk<'d, D> {
 
     /// An output of `len` numbers, NaN to its end and behind it.
     pub(super) fn poisoned_map(&self, len: usize) -> Result<D::Map> {
-        let mut map = self.device.map(len + TAIL)?;
-        self.device
-            .write_map(&mut map, 0, &vec![f32::NAN; len + TAIL])?;
-        Ok(map)
+        self.filled_map(f32::NAN, len)
     }
 
     /// The same of floats.
     pub(super) fn poisoned_floats(&self, len: usize) -> Result<D::Floats> {
+        self.filled_floats(f32::NAN, len)
+    }
+
+    fn filled_map(&self, number: f32, len: usize) -> Result<D::Map> {
+        let mut map = self.device.map(len + TAIL)?;
+        let numbers = vec![number; len + TAIL];
+        self.device.write_map(&mut map, 0, &numbers)?;
+        Ok(map)
+    }
+
+    fn filled_floats(&self, number: f32, len: usize) -> Result<D::Floats> {
         let mut floats = self.device.floats(len + TAIL)?;
-        let poison = vec![f32::NAN; len + TAIL];
-        self.device.write_floats(&mut floats, 0, &poison)?;
+        let numbers = vec![number; len + TAIL];
+        self.device.write_floats(&mut floats, 0, &numbers)?;
         Ok(floats)
     }
 
@@ -205,8 +232,8 @@ impl<'d, D: Device> Desk<'d, D> {
         Ok(bytes)
     }
 
-    /// Keeps a part of an output that was made for what ends with this part; around it all must
-    /// still be NaN.
+    /// Keeps a part of an output that was made for what ends with this part; what stood around it
+    /// must still stand there.
     pub(super) fn keep_map(
         &mut self,
         what: &'static str,
@@ -214,8 +241,32 @@ impl<'d, D: Device> Desk<'d, D> {
         part: Part,
         rule: Rule,
     ) -> Result<()> {
+        self.keep_map_between(f32::NAN, what, map, part, rule)
+    }
+
+    /// The same of a map that was changed in place.
+    pub(super) fn keep_map_in_place(
+        &mut self,
+        what: &'static str,
+        map: &D::Map,
+        part: Part,
+        rule: Rule,
+    ) -> Result<()> {
+        self.keep_map_between(GUARD, what, map, part, rule)
+    }
+
+    fn keep_map_between(
+        &mut self,
+        around: f32,
+        what: &'static str,
+        map: &D::Map,
+        part: Part,
+        rule: Rule,
+    ) -> Result<()> {
         let numbers = self.device.read_map(map, Part::first(part.end() + TAIL))?;
-        self.keep(what, &numbers, &[part], rule, true);
+        assert_around(what, around, &numbers, &[part]);
+        let numbers = numbers[part.start..part.end()].to_vec();
+        self.keep_map_numbers(what, numbers, rule);
         Ok(())
     }
 
@@ -227,9 +278,34 @@ impl<'d, D: Device> Desk<'d, D> {
         parts: &[Part],
         rule: Rule,
     ) -> Result<()> {
+        self.keep_floats_between(f32::NAN, what, floats, parts, rule)
+    }
+
+    /// The same of floats that were changed in place.
+    pub(super) fn keep_floats_in_place(
+        &mut self,
+        what: &'static str,
+        floats: &D::Floats,
+        parts: &[Part],
+        rule: Rule,
+    ) -> Result<()> {
+        self.keep_floats_between(GUARD, what, floats, parts, rule)
+    }
+
+    fn keep_floats_between(
+        &mut self,
+        around: f32,
+        what: &'static str,
+        floats: &D::Floats,
+        parts: &[Part],
+        rule: Rule,
+    ) -> Result<()> {
         let end = parts.iter().map(Part::end).max().unwrap_or(0);
         let numbers = self.device.read_floats(floats, Part::first(end + TAIL))?;
-        self.keep(what, &numbers, parts, rule, false);
+        assert_around(what, around, &numbers, parts);
+        for part in parts {
+            self.keep_numbers(what, numbers[part.start..part.end()].to_vec(), rule);
+        }
         Ok(())
     }
 
@@ -268,25 +344,17 @@ impl<'d, D: Device> Desk<'d, D> {
             rule,
         });
     }
+}
 
-    fn keep(&mut self, what: &'static str, all: &[f32], parts: &[Part], rule: Rule, is_map: bool) {
-        for (place, number) in all.iter().enumerate() {
-            let is_inside = parts
-                .iter()
-                .any(|part| (part.start..part.end()).contains(&place));
-            let is_kept = is_inside || number.is_nan();
-            assert!(
-                is_kept,
-                "{what}: {number} was written at {place}, outside of {parts:?}"
-            );
-        }
-        for part in parts {
-            self.kept.push(Kept {
-                what,
-                numbers: all[part.start..part.end()].to_vec(),
-                is_map,
-                rule,
-            });
-        }
+/// Panics where a number outside of the parts is not what stood there.
+fn assert_around(what: &str, around: f32, all: &[f32], parts: &[Part]) {
+    for (place, &number) in all.iter().enumerate() {
+        let is_inside = parts
+            .iter()
+            .any(|part| (part.start..part.end()).contains(&place));
+        assert!(
+            is_inside || are_same(number, around),
+            "{what}: {number} was written at {place}, outside of {parts:?}"
+        );
     }
 }

@@ -119,6 +119,10 @@ fn staging<D: Device>(device: &D) -> Result<()> {
     for round in 0..20_u8 {
         device.staging_bytes(&mut staging)?.fill(round);
         device.send(&mut staging, places)?;
+        if round % 2 == 0 {
+            // What is filled in before the work begins was not sent either.
+            device.staging_bytes(&mut staging)?.fill(254);
+        }
         let pixels = Pixels::Sent(&staging);
         device.fill_pictures(1, size, 1, pixels, &gathers, &tables, norms, &mut output)?;
         // The work may still go on while the next bytes are filled in.

@@ -118,10 +118,10 @@ impl Norm {
             len: channels,
         });
         if odd_one.is_none() {
-            desk.keep_floats("running", &running, &parts, Rule::Sums)?;
+            desk.keep_floats_in_place("running", &running, &parts, Rule::Sums)?;
             return desk.keep_floats("saved", &saved, &quarters(channels), Rule::Sums);
         }
-        desk.keep_floats("running", &running, &parts, Rule::Exact)?;
+        desk.keep_floats_in_place("running", &running, &parts, Rule::Exact)?;
         let scale = Part {
             start: 2 * channels,
             len: channels,
@@ -148,7 +148,9 @@ impl Norm {
         beside: Beside,
         activation: Activation,
     ) -> Result<()> {
-        let input = desk.normal(self.of.len());
+        let mut input = desk.normal(self.of.len());
+        let place = desk.below(input.len());
+        input[place] = f32::NAN;
         let input = desk.map(input)?;
         let saved = desk.normal(4 * self.of.channels);
         let saved = desk.floats(&saved)?;
@@ -173,7 +175,7 @@ impl Norm {
         let (input, activation) = (desk.grid(self.of.len(), 8, 2), relu_like(desk, self.of));
         let (input, activation) = (desk.map(input)?, desk.map(activation)?);
         let gradient = desk.normal(self.of.len());
-        let mut gradient = desk.map(gradient)?;
+        let mut gradient = desk.map_in_place(gradient)?;
         let (vectors, saved) = (exact.vectors(desk)?, desk.floats(&exact.saved())?);
         let mut vector_gradients = desk.poisoned_floats(places.bias + channels)?;
         let mut factors = desk.poisoned_floats(3 * channels)?;
@@ -189,7 +191,7 @@ impl Norm {
             &mut factors,
         )?;
         keep_sums(desk, channels, &vector_gradients, &factors)?;
-        desk.keep_map(
+        desk.keep_map_in_place(
             "gradient",
             &gradient,
             Part::first(self.of.len()),
@@ -242,9 +244,9 @@ impl Norm {
         activation[len / 2] = f32::NAN;
         let activation = desk.map(activation)?;
         let gradient = desk.normal(len);
-        let mut gradient = desk.map(gradient)?;
+        let mut gradient = desk.map_in_place(gradient)?;
         desk.device.gate(len, &activation, &mut gradient)?;
-        desk.keep_map("gradient", &gradient, Part::first(len), Rule::Exact)
+        desk.keep_map_in_place("gradient", &gradient, Part::first(len), Rule::Exact)
     }
 }
 
@@ -319,7 +321,7 @@ fn running<D: Device>(desk: &mut Desk<'_, D>, channels: usize) -> Result<D::Floa
     let (mean, variance) = (desk.normal(channels), desk.normal(channels));
     let variance: Vec<f32> = variance.iter().map(|number| number * number).collect();
     let places = places(channels);
-    desk.arena(&[
+    desk.arena_in_place(&[
         (places.running_mean, &mean),
         (places.running_variance, &variance),
     ])

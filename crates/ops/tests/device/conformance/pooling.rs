@@ -142,7 +142,7 @@ impl Pooling {
         let channels = self.pool.channels;
         let forward = self.run_forward(desk, None)?;
         let gradient = desk.normal(self.pool.output_len());
-        let mut gradient = desk.map(gradient)?;
+        let mut gradient = desk.map_in_place(gradient)?;
         let vectors = forward.norm.vectors(desk)?;
         let mut vector_gradients = desk.poisoned_floats(places(channels).bias + channels)?;
         let mut factors = desk.poisoned_floats(3 * channels)?;
@@ -159,13 +159,13 @@ impl Pooling {
             &mut factors,
         )?;
         keep_sums(desk, channels, &vector_gradients, &factors)?;
-        desk.keep_map("gradient", &gradient, self.output(), Rule::Exact)
+        desk.keep_map_in_place("gradient", &gradient, self.output(), Rule::Exact)
     }
 
     fn backward_bias<D: Device>(&self, desk: &mut Desk<'_, D>) -> Result<()> {
         let forward = self.run_forward(desk, None)?;
         let gradient = desk.normal(self.pool.output_len());
-        let mut gradient = desk.map(gradient)?;
+        let mut gradient = desk.map_in_place(gradient)?;
         let bias = Part {
             start: 24,
             len: self.pool.channels,
@@ -179,7 +179,7 @@ impl Pooling {
             bias.start,
         )?;
         desk.keep_floats("bias gradient", &vector_gradients, &[bias], Rule::Sums)?;
-        desk.keep_map("gradient", &gradient, self.output(), Rule::Exact)
+        desk.keep_map_in_place("gradient", &gradient, self.output(), Rule::Exact)
     }
 
     fn backward<D: Device>(&self, desk: &mut Desk<'_, D>, is_behind_norm: bool) -> Result<()> {

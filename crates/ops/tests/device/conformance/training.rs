@@ -194,9 +194,9 @@ impl Case for Adam {
             )?;
         }
         let rule = self.rule();
-        desk.keep_floats("parameters", &arenas.parameters, &[self.part], rule)?;
-        desk.keep_floats("mean", &arenas.mean, &[self.part], rule)?;
-        desk.keep_floats("mean square", &arenas.mean_square, &[self.part], rule)
+        desk.keep_floats_in_place("parameters", &arenas.parameters, &[self.part], rule)?;
+        desk.keep_floats_in_place("mean", &arenas.mean, &[self.part], rule)?;
+        desk.keep_floats_in_place("mean square", &arenas.mean_square, &[self.part], rule)
     }
 }
 
@@ -219,9 +219,9 @@ impl Adam {
         let (parameters, mean, roots) = (desk.normal(len), desk.normal(len), desk.normal(len));
         let squares: Vec<f32> = roots.iter().map(|root| root * root).collect();
         Ok(Arenas {
-            parameters: desk.floats_at(start, &parameters)?,
-            mean: desk.floats_at(start, &mean)?,
-            mean_square: desk.floats_at(start, &squares)?,
+            parameters: desk.arena_in_place(&[(start, &parameters)])?,
+            mean: desk.arena_in_place(&[(start, &mean)])?,
+            mean_square: desk.arena_in_place(&[(start, &squares)])?,
         })
     }
 
