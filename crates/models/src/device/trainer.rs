@@ -64,6 +64,23 @@ enum Work {
 /// A network on a device with everything that its training steps need.
 ///
 /// What is frozen is decided when it is made.
+///
+/// ```
+/// use cxr_models::{Architecture, DeviceImages, DeviceTrainer, Labels, ModelConfig, Network};
+/// use cxr_ops::AdamParameters;
+/// use cxr_ops::device::{AdamFactors, Reference};
+///
+/// let network = Network::new(&ModelConfig::new(Architecture::XrayCnn, 1, 16, 16), 7)?;
+/// let mut trainer = DeviceTrainer::new(Reference::<f32>::new(), &network, 2)?;
+/// let images = || DeviceImages::Planes { images: 1, data: &[0.5; 3 * 16 * 16] };
+/// let labels = Labels { targets: &[1.0], mask: &[1.0] };
+/// let adam = AdamFactors::new(1, &AdamParameters::default());
+/// let before = trainer.step(images(), &labels, (7, 0), Some(&adam))?;
+/// let after = trainer.step(images(), &labels, (7, 0), None)?;
+/// assert!(after.loss < before.loss);
+/// trainer.write_back(&network)?; // from here on the network's own
+/// # Ok::<(), cxr_models::ModelFault>(())
+/// ```
 #[derive(Debug)]
 pub struct DeviceTrainer<D: Device> {
     device: D,

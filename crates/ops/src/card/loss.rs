@@ -3,8 +3,8 @@
 use candle_core::{CpuStorage, CudaStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
 use super::{Card, not_here};
-use crate::device::Device;
 use crate::device::cuda::Floats;
+use crate::device::{Device, DeviceFault};
 
 const OP: &str = "bce_with_logits";
 
@@ -41,7 +41,7 @@ impl BceWithLogits {
         let uploaded = labels.map(|numbers| {
             let mut floats = card.cuda.unset_floats(numbers.len())?;
             card.cuda.write_floats(&mut floats, 0, numbers)?;
-            Ok(floats)
+            Ok::<_, DeviceFault>(floats)
         });
         let [targets, mask, pos_weights] = uploaded;
         let findings = self.labels.pos_weight.len();

@@ -22,8 +22,8 @@ mod settings;
 
 use std::cell::RefCell;
 
+use candle_core::cuda::DeviceId;
 use candle_core::cuda::cudarc::driver::CudaStream;
-use candle_core::cuda::device::DeviceId;
 use candle_core::{CpuStorage, CudaDevice, Device, Error, Result, Shape, Tensor};
 use std::sync::Arc;
 

@@ -3,27 +3,29 @@
 //! A recording holds the working memory whose addresses it knows; buffers are the caller's.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 use cudarc::driver::{CudaGraph, CudaStream, DriverError};
 
 use super::memory::Slab;
 use super::stream::Streams;
-use super::{Inner, fault};
+use super::{Inner, fault, locked};
 use crate::device::{DeviceFault, Result};
 
 /// Work that was recorded and can be replayed.
 pub struct Recording {
-    graph: CudaGraph,
+    graph: Mutex<Graph>,
     stream: Arc<CudaStream>,
     /// Only held, until the graph is gone.
     working_memory: Vec<Arc<Slab>>,
 }
 
-// SAFETY: the driver wants calls on one graph one after the other, from any thread; whoever has the
-// recording makes them.
-unsafe impl Send for Recording {}
+struct Graph(CudaGraph);
+
+// SAFETY: the driver takes calls on a graph from any thread, one after the other, which a lock sees
+// to.
+unsafe impl Send for Graph {}
 
 impl fmt::Debug for Recording {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,7 +36,8 @@ impl fmt::Debug for Recording {
 
 impl Recording {
     fn launch(&self) -> Result<()> {
-        self.graph.launch().map_err(fault::of_driver("replay"))
+        let graph = locked(&self.graph);
+        graph.0.launch().map_err(fault::of_driver("replay"))
     }
 }
 
@@ -59,13 +62,12 @@ impl Inner {
                     call: "record",
                     problem: "the stream captured nothing".to_owned(),
                 })?;
-        let recording = Recording {
-            graph,
+        graph.upload().map_err(fault::of_driver("record"))?;
+        Ok(Some(Recording {
+            graph: Mutex::new(Graph(graph)),
             stream: self.streams.work.clone(),
             working_memory: self.working_memory(),
-        };
-        (recording.graph.upload()).map_err(fault::of_driver("record"))?;
-        Ok(Some(recording))
+        }))
     }
 
     pub(super) fn replay(&self, recording: &Recording) -> Result<()> {

@@ -207,6 +207,9 @@ impl Inner {
             }
         };
         call.saved(of.channels, saved.len())?;
+        call.affine(of.channels, places, vectors.len())?;
+        call.affine(of.channels, places, vector_gradients.len())?;
+        call.factors(of.channels, factors.len())?;
         let sums = self.sums(call, of)?;
         self.launch(
             kernel,
@@ -234,7 +237,7 @@ impl Inner {
         )
     }
 
-    /// Gradients of weight and bias and the factors, from sums over the rows.
+    /// Gradients of weight and bias and the factors, from sums over the rows; buffers are long enough.
     #[expect(
         clippy::too_many_arguments,
         reason = "the tensors of a norm and its gradient"
@@ -250,9 +253,6 @@ impl Inner {
         vector_gradients: &mut Floats,
         factors: &mut Floats,
     ) -> Result<()> {
-        call.affine(of.channels, places, vectors.len())?;
-        call.affine(of.channels, places, vector_gradients.len())?;
-        call.factors(of.channels, factors.len())?;
         self.launch(
             "norm_gradient_finish",
             Grid::finish(of.channels),

@@ -116,6 +116,9 @@ impl Inner {
         call.holds("the picked places", picked.len(), pool.output_len())?;
         call.holds("the input", input.len(), pool.input_len())?;
         call.saved(pool.channels, saved.len())?;
+        call.affine(pool.channels, places, vectors.len())?;
+        call.affine(pool.channels, places, vector_gradients.len())?;
+        call.factors(pool.channels, factors.len())?;
         let sums = self.sums(call, pool.output_rows())?;
         let first = arguments![
             gradient.address(),

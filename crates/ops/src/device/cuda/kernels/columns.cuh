@@ -28,6 +28,24 @@ template <int N> __device__ __forceinline__ Column column_of_thread(int lanes, i
   return column;
 }
 
+// Calls load_row(place, row) for AHEAD rows of a thread before use_row(place, row) for each of them:
+// so many loads are on their way at once.
+template <int AHEAD, typename Load, typename Use>
+__device__ __forceinline__ void each_row(const Column &column, long long rows, Load load_row,
+                                         Use use_row) {
+  long long row = column.row;
+  for (; row + (AHEAD - 1) * column.step < rows; row += AHEAD * column.step) {
+#pragma unroll
+    for (int place = 0; place < AHEAD; place++) load_row(place, row + place * column.step);
+#pragma unroll
+    for (int place = 0; place < AHEAD; place++) use_row(place, row + place * column.step);
+  }
+  for (; row < rows; row += column.step) {
+    load_row(0, row);
+    use_row(0, row);
+  }
+}
+
 // N numbers of every thread into shared memory, [N, BLOCK].
 template <int N> __device__ __forceinline__ void share(float *shared, const float *numbers) {
 #pragma unroll

@@ -7,9 +7,6 @@ enum Gate { OPEN, BY_NORM, BY_MAP };
 // What is added before the ReLU.
 enum Shortcut { NONE, MAP, NORM };
 
-// Rows that a thread loads before it uses the first one.
-#define ROWS_AHEAD 4
-
 // Sums of x − x₀ and of its square, x₀ the channel's number in the first row: a shift near the mean
 // keeps the variance from being a small difference of large numbers. x₀ comes behind the sums.
 template <typename T>
@@ -23,33 +20,23 @@ __device__ __forceinline__ void norm_moments(float *shared, const T *__restrict_
   for (int i = 0; i < N; i++) sum[i] = squares[i] = origin[i] = 0.f;
   if (column.has_work) {
     load<T>(input + column.channel, origin);
-    typename Vector<T>::Raw raw[ROWS_AHEAD];
-    float x[N];
-    long long row = column.row;
-    for (; row + (ROWS_AHEAD - 1) * column.step < rows; row += ROWS_AHEAD * column.step) {
+    const int AHEAD = 4;
+    typename Vector<T>::Raw raw[AHEAD];
+    each_row<AHEAD>(
+        column, rows,
+        [&](int place, long long row) {
+          raw[place] = load_raw(input + row * channels + column.channel);
+        },
+        [&](int place, long long) {
+          float x[N];
+          unpack<T>(raw[place], x);
 #pragma unroll
-      for (int ahead = 0; ahead < ROWS_AHEAD; ahead++)
-        raw[ahead] = load_raw(input + (row + ahead * column.step) * channels + column.channel);
-#pragma unroll
-      for (int ahead = 0; ahead < ROWS_AHEAD; ahead++) {
-        unpack<T>(raw[ahead], x);
-#pragma unroll
-        for (int i = 0; i < N; i++) {
-          const float deviation = x[i] - origin[i];
-          sum[i] += deviation;
-          squares[i] += deviation * deviation;
-        }
-      }
-    }
-    for (; row < rows; row += column.step) {
-      load<T>(input + row * channels + column.channel, x);
-#pragma unroll
-      for (int i = 0; i < N; i++) {
-        const float deviation = x[i] - origin[i];
-        sum[i] += deviation;
-        squares[i] += deviation * deviation;
-      }
-    }
+          for (int i = 0; i < N; i++) {
+            const float deviation = x[i] - origin[i];
+            sum[i] += deviation;
+            squares[i] += deviation * deviation;
+          }
+        });
     if (blockIdx.x == 0 && column.slot == 0) {
       float *origins = partial + 2ll * gridDim.x * channels + column.channel;
 #pragma unroll
@@ -139,27 +126,35 @@ __device__ __forceinline__ void norm_apply(const T *__restrict__ input,
   const int N = Vector<T>::N;
   const Column column = column_of_thread<N>(lanes, channels);
   if (!column.has_work) return;
-  float scale[N], shift[N], other_scale[N], other_shift[N], x[N], other[N];
+  float scale[N], shift[N], other_scale[N], other_shift[N];
   load_floats<N>(saved + 2 * channels + column.channel, scale);
   load_floats<N>(saved + 3 * channels + column.channel, shift);
   if (SHORTCUT == NORM) {
     load_floats<N>(shortcut_saved + 2 * channels + column.channel, other_scale);
     load_floats<N>(shortcut_saved + 3 * channels + column.channel, other_shift);
   }
-#pragma unroll 2
-  for (long long row = column.row; row < rows; row += column.step) {
-    const long long place = row * channels + column.channel;
-    load<T>(input + place, x);
-    if (SHORTCUT != NONE) load<T>(shortcut + place, other);
+  const int AHEAD = SHORTCUT == NONE ? 4 : 2;
+  typename Vector<T>::Raw raw[AHEAD], raw_other[AHEAD];
+  each_row<AHEAD>(
+      column, rows,
+      [&](int place, long long row) {
+        const long long from = row * channels + column.channel;
+        raw[place] = load_raw(input + from);
+        if (SHORTCUT != NONE) raw_other[place] = load_raw(shortcut + from);
+      },
+      [&](int place, long long row) {
+        float x[N], other[N];
+        unpack<T>(raw[place], x);
+        if (SHORTCUT != NONE) unpack<T>(raw_other[place], other);
 #pragma unroll
-    for (int i = 0; i < N; i++) {
-      float value = scaled(scale[i], x[i], shift[i]);
-      if (SHORTCUT == MAP) value += other[i];
-      if (SHORTCUT == NORM) value += scaled(other_scale[i], other[i], other_shift[i]);
-      x[i] = has_relu ? relu(value) : value;
-    }
-    store<T>(output + place, x);
-  }
+        for (int i = 0; i < N; i++) {
+          float value = scaled(scale[i], x[i], shift[i]);
+          if (SHORTCUT == MAP) value += other[i];
+          if (SHORTCUT == NORM) value += scaled(other_scale[i], other[i], other_shift[i]);
+          x[i] = has_relu ? relu(value) : value;
+        }
+        store<T>(output + row * channels + column.channel, x);
+      });
 }
 
 #define NORM_APPLY(NAME, T, SHORTCUT)                                                             \
@@ -204,26 +199,35 @@ __device__ __forceinline__ void norm_gradient_sums(float *shared, T *__restrict_
 #pragma unroll
   for (int i = 0; i < N; i++) sum[i] = products[i] = 0.f;
   if (column.has_work) {
-    float mean[N], scale[N], shift[N], g[N], x[N], y[N];
+    float mean[N], scale[N], shift[N];
     load_floats<N>(saved + column.channel, mean);
     if (GATE == BY_NORM) {
       load_floats<N>(saved + 2 * channels + column.channel, scale);
       load_floats<N>(saved + 3 * channels + column.channel, shift);
     }
-#pragma unroll 2
-    for (long long row = column.row; row < rows; row += column.step) {
-      const long long place = row * channels + column.channel;
-      load<T>(gradient + place, g);
-      load<T>(input + place, x);
-      if (GATE == BY_MAP) load<T>(activation + place, y);
-      close_gate<N, GATE>(g, y, x, scale, shift);
-      if (GATE == BY_MAP) store<T>(gradient + place, g);
+    const int AHEAD = 2;
+    typename Vector<T>::Raw raw[AHEAD], raw_input[AHEAD], raw_activation[AHEAD];
+    each_row<AHEAD>(
+        column, rows,
+        [&](int place, long long row) {
+          const long long from = row * channels + column.channel;
+          raw[place] = load_raw(gradient + from);
+          raw_input[place] = load_raw(input + from);
+          if (GATE == BY_MAP) raw_activation[place] = load_raw(activation + from);
+        },
+        [&](int place, long long row) {
+          float g[N], x[N], y[N];
+          unpack<T>(raw[place], g);
+          unpack<T>(raw_input[place], x);
+          if (GATE == BY_MAP) unpack<T>(raw_activation[place], y);
+          close_gate<N, GATE>(g, y, x, scale, shift);
+          if (GATE == BY_MAP) store<T>(gradient + row * channels + column.channel, g);
 #pragma unroll
-      for (int i = 0; i < N; i++) {
-        sum[i] += g[i];
-        products[i] += g[i] * (x[i] - mean[i]);
-      }
-    }
+          for (int i = 0; i < N; i++) {
+            sum[i] += g[i];
+            products[i] += g[i] * (x[i] - mean[i]);
+          }
+        });
   }
   store_block_sums<N>(shared, sum, products, column, channels, partial);
 }
@@ -285,7 +289,7 @@ __device__ __forceinline__ void norm_backward(const T *__restrict__ gradient,
   const int N = Vector<T>::N;
   const Column column = column_of_thread<N>(lanes, channels);
   if (!column.has_work) return;
-  float by_gradient[N], by_input[N], constant[N], scale[N], shift[N], g[N], x[N], y[N];
+  float by_gradient[N], by_input[N], constant[N], scale[N], shift[N];
   load_floats<N>(factors + column.channel, by_gradient);
   load_floats<N>(factors + channels + column.channel, by_input);
   load_floats<N>(factors + 2 * channels + column.channel, constant);
@@ -293,18 +297,27 @@ __device__ __forceinline__ void norm_backward(const T *__restrict__ gradient,
     load_floats<N>(saved + 2 * channels + column.channel, scale);
     load_floats<N>(saved + 3 * channels + column.channel, shift);
   }
-#pragma unroll 2
-  for (long long row = column.row; row < rows; row += column.step) {
-    const long long place = row * channels + column.channel;
-    load<T>(gradient + place, g);
-    load<T>(input + place, x);
-    if (GATE == BY_MAP) load<T>(activation + place, y);
-    close_gate<N, GATE>(g, y, x, scale, shift);
+  const int AHEAD = 2;
+  typename Vector<T>::Raw raw[AHEAD], raw_input[AHEAD], raw_activation[AHEAD];
+  each_row<AHEAD>(
+      column, rows,
+      [&](int place, long long row) {
+        const long long from = row * channels + column.channel;
+        raw[place] = load_raw(gradient + from);
+        raw_input[place] = load_raw(input + from);
+        if (GATE == BY_MAP) raw_activation[place] = load_raw(activation + from);
+      },
+      [&](int place, long long row) {
+        float g[N], x[N], y[N];
+        unpack<T>(raw[place], g);
+        unpack<T>(raw_input[place], x);
+        if (GATE == BY_MAP) unpack<T>(raw_activation[place], y);
+        close_gate<N, GATE>(g, y, x, scale, shift);
 #pragma unroll
-    for (int i = 0; i < N; i++)
-      g[i] = by_gradient[i] * g[i] + (by_input[i] * x[i] + constant[i]);
-    store<T>(output + place, g);
-  }
+        for (int i = 0; i < N; i++)
+          g[i] = by_gradient[i] * g[i] + (by_input[i] * x[i] + constant[i]);
+        store<T>(output + row * channels + column.channel, g);
+      });
 }
 
 #define NORM_BACKWARD(NAME, T, GATE)                                                              \

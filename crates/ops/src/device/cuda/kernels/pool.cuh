@@ -144,15 +144,15 @@ __device__ __forceinline__ void pool_gradient_sums(float *shared, T *__restrict_
 #pragma unroll
   for (int i = 0; i < N; i++) sum[i] = products[i] = 0.f;
   if (column.has_work) {
-    float mean[N], g[N], y[N];
+    float mean[N], g[N], activation[N];
     int taps[N];
     load_floats<N>(saved + column.channel, mean);
     for (long long row = column.row; row < rows; row += column.step) {
       const long long at = row * pool.channels + column.channel;
       load<T>(gradient + at, g);
-      load<T>(pooled + at, y);
+      load<T>(pooled + at, activation);
       load_picked<N>(picked + at, taps);
-      close_gate<N, BY_MAP>(g, y, nullptr, nullptr, nullptr);
+      close_gate<N, BY_MAP>(g, activation, nullptr, nullptr, nullptr);
       store<T>(gradient + at, g);
       const Place place = place_of(row, pool.out_height, pool.out_width);
       const int top = place.y * pool.stride - pool.pad_top;
@@ -160,9 +160,13 @@ __device__ __forceinline__ void pool_gradient_sums(float *shared, T *__restrict_
 #pragma unroll
       for (int i = 0; i < N; i++) {
         const int tap_y = taps[i] / pool.kernel_width, tap_x = taps[i] % pool.kernel_width;
-        const long long from =
-            (place.image * pool.height + top + tap_y) * pool.width + left + tap_x;
-        const float x = to_float(input[from * pool.channels + column.channel + i]);
+        const int y = top + tap_y, column_x = left + tap_x;
+        // No byte that the forward pass wrote leads outside.
+        const bool is_inside = (unsigned)y < (unsigned)pool.height &&
+                               (unsigned)column_x < (unsigned)pool.width;
+        const long long from = (place.image * pool.height + y) * pool.width + column_x;
+        const float x =
+            is_inside ? to_float(input[from * pool.channels + column.channel + i]) : mean[i];
         sum[i] += g[i];
         products[i] += g[i] * (x - mean[i]);
       }
@@ -195,17 +199,24 @@ __device__ __forceinline__ void bias_gradient_sums(float *shared, T *__restrict_
 #pragma unroll
   for (int i = 0; i < N; i++) sum[i] = nothing[i] = 0.f;
   if (column.has_work) {
-    float g[N], y[N];
-#pragma unroll 2
-    for (long long row = column.row; row < rows; row += column.step) {
-      const long long at = row * channels + column.channel;
-      load<T>(gradient + at, g);
-      load<T>(activation + at, y);
-      close_gate<N, BY_MAP>(g, y, nullptr, nullptr, nullptr);
-      store<T>(gradient + at, g);
+    const int AHEAD = 2;
+    typename Vector<T>::Raw raw[AHEAD], raw_activation[AHEAD];
+    each_row<AHEAD>(
+        column, rows,
+        [&](int place, long long row) {
+          const long long from = row * channels + column.channel;
+          raw[place] = load_raw(gradient + from);
+          raw_activation[place] = load_raw(activation + from);
+        },
+        [&](int place, long long row) {
+          float g[N], y[N];
+          unpack<T>(raw[place], g);
+          unpack<T>(raw_activation[place], y);
+          close_gate<N, BY_MAP>(g, y, nullptr, nullptr, nullptr);
+          store<T>(gradient + row * channels + column.channel, g);
 #pragma unroll
-      for (int i = 0; i < N; i++) sum[i] += g[i];
-    }
+          for (int i = 0; i < N; i++) sum[i] += g[i];
+        });
   }
   store_block_sums<N>(shared, sum, nothing, column, channels, partial);
 }
