@@ -64,8 +64,13 @@ pub(crate) fn run<const N: usize>(
     });
     let output = operation(variables.each_ref().map(|variable| variable.as_tensor())).unwrap();
     let weights = tensor(99, output.shape(), device);
-    let weighed = (&output * weights).unwrap().sum_all().unwrap();
-    let gradients = weighed.backward().unwrap();
+    let weighed = (&output * weights).unwrap();
+    // candle cannot sum a scalar on a card.
+    let sum = match weighed.rank() {
+        0 => weighed,
+        _ => weighed.sum_all().unwrap(),
+    };
+    let gradients = sum.backward().unwrap();
     let of_inputs = variables.iter().map(|variable| {
         let gradient = gradients.get(variable).expect("a gradient");
         assert_eq!(gradient.dims(), variable.dims());
