@@ -112,7 +112,11 @@ impl ModelFault {
             Self::UnknownLayer { .. } => "M006",
             Self::Operation { source, .. } => source.code(),
             Self::Compute { .. } => "M007",
-            Self::Device { .. } => "M008",
+            Self::Device { source, .. } => match source {
+                DeviceFault::NoDevice { .. } => "M016",
+                DeviceFault::OutOfMemory { .. } => "M009",
+                _ => "M008",
+            },
             Self::DeviceMemory { .. } => "M009",
             Self::Tensors(faults) => faults.code(),
         }
@@ -122,6 +126,10 @@ impl ModelFault {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Device {
+                source: DeviceFault::NoDevice { .. } | DeviceFault::OutOfMemory { .. },
+                ..
+            } => 2,
             Self::Compute { .. } | Self::Input { .. } | Self::Device { .. } => 1,
             Self::Operation { source, .. } => source.exit_code(),
             Self::Tensors(faults) => faults.exit_code(),
@@ -180,6 +188,16 @@ impl ModelFault {
                 Some(format!("the network has {}", known.join(", ")))
             }
             Self::Operation { source, .. } => source.help(),
+            Self::Device {
+                source: DeviceFault::NoDevice { .. },
+                ..
+            } => {
+                Some("what a card needs: docs/guide/cuda.md; without one: --device cpu".to_owned())
+            }
+            Self::Device {
+                source: DeviceFault::OutOfMemory { .. },
+                ..
+            } => Some("a smaller batch, or a card that nobody else uses".to_owned()),
             Self::Compute { .. } | Self::Device { .. } => None,
             Self::DeviceMemory { fits, .. } => Some(match fits {
                 Some(fits) => format!("a batch of at most {fits} images"),

@@ -292,6 +292,12 @@ EXPORTED const char *cudnnGetErrorString(int status) {
   }
 }
 
+EXPORTED void cudnnGetLastErrorString(char *message, size_t bytes) {
+  Turn turn(everything());
+  strncpy(message, last_complaint(), bytes);
+  if (bytes > 0) message[bytes - 1] = '\0';
+}
+
 EXPORTED int cudnnCreate(Handle **handle) {
   Turn turn(everything());
   *handle = new Handle{stream_of(nullptr)};

@@ -21,14 +21,19 @@ std::recursive_mutex &everything() {
   return *it;
 }
 
+namespace {
+char complaint[512];
+}
+
 void complain(const char *format, ...) {
   va_list arguments;
   va_start(arguments, format);
-  fputs("emulated card: ", stderr);
-  vfprintf(stderr, format, arguments);
-  fputc('\n', stderr);
+  vsnprintf(complaint, sizeof complaint, format, arguments);
   va_end(arguments);
+  fprintf(stderr, "emulated card: %s\n", complaint);
 }
+
+const char *last_complaint() { return complaint; }
 
 namespace {
 

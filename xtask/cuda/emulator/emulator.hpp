@@ -48,6 +48,8 @@ using Turn = std::lock_guard<std::recursive_mutex>;
 
 // One line on stderr that says what the emulated card found wrong.
 __attribute__((format(printf, 1, 2))) void complain(const char *format, ...);
+// What was said last.
+const char *last_complaint();
 
 // ---- memory.cpp: addresses that are never used twice, with guards around what is allocated.
 Code allocate(size_t bytes, Address *address);

@@ -96,6 +96,8 @@ impl Layout {
             let order = order_of(config, precision, &spec);
             layout.place(spec, order, trains);
         }
+        // A network without norms has no running statistics; no buffer of a device is empty.
+        layout.running.len = layout.running.len.max(ALIGNMENT);
         Ok(layout)
     }
 

@@ -1,7 +1,7 @@
 //! What is allocated, when, and what is replayed.
 
 use cxr_models::{Architecture, DevicePredictor, DeviceTrainer, Network, device_memory};
-use cxr_ops::device::{AdamFactors, Bf16, Device, Real};
+use cxr_ops::device::{AdamFactors, Bf16, Real};
 
 use crate::support::{Batch, config, step};
 use crate::watched::Watched;

@@ -8,14 +8,20 @@ use cxr_ops::{AdamMoments, AdamParameters, WeightDecay, adam_step_with};
 
 use crate::support::{Batch, CHANCE, config, error, move_statistics, step, tensors, trainer};
 
-/// Weights after some steps, in which Adam makes as much of a small gradient as of a large one.
-const WEIGHTS: f64 = 1e-3;
-/// Moments after some steps.
-const MOMENTS: f64 = 2e-2;
+/// What some steps have moved, beside what they moved on the CPU. Rounding moves a number near 0
+/// across a ReLU now and then, and with it one part of a gradient.
+const MOVED: f64 = 2e-2;
+
+/// The difference of two tensors of the same name.
+fn difference(after: &[f32], before: &[f32]) -> Vec<f32> {
+    after.iter().zip(before).map(|(a, b)| a - b).collect()
+}
 
 fn settings() -> AdamParameters {
     AdamParameters {
-        learning_rate: 1e-4,
+        learning_rate: 1e-3,
+        // Adam makes as much of a gradient of rounding alone as of any other, but for this.
+        epsilon: 1e-3,
         weight_decay: WeightDecay::Coupled(1e-2),
         ..AdamParameters::default()
     }
@@ -50,6 +56,7 @@ fn steps_move_weights_statistics_and_moments_as_on_the_cpu() {
         let batches: Vec<Batch> = [(3, 1), (2, 2), (3, 3)]
             .map(|(n, salt)| Batch::new(&config, n, salt))
             .into();
+        let before = tensors(&graph);
         let expected = by_graph(&graph, &batches);
         let mut trainer = trainer(&ours, 3);
         for (count, batch) in (1..).zip(&batches) {
@@ -62,8 +69,10 @@ fn steps_move_weights_statistics_and_moments_as_on_the_cpu() {
         trainer.write_back(&ours).unwrap();
         let moved = tensors(&ours);
         for (name, expected) in tensors(&graph) {
-            let error = error(&moved[&name], &expected);
-            assert!(error <= WEIGHTS, "{architecture} {name}: {error:e}");
+            let expected = difference(&expected, &before[&name]);
+            let found = difference(&moved[&name], &before[&name]);
+            let error = error(&found, &expected);
+            assert!(error <= MOVED, "{architecture} {name}: {error:e}");
         }
         let moments = trainer.moments().unwrap();
         assert!(moments.keys().eq(expected.keys()), "{architecture}");
@@ -74,7 +83,7 @@ fn steps_move_weights_statistics_and_moments_as_on_the_cpu() {
                 error(&found.mean_square, &expected.mean_square),
             ];
             assert!(
-                errors.iter().all(|e| *e <= MOMENTS),
+                errors.iter().all(|e| *e <= 2.0 * MOVED),
                 "{architecture} {name}: {errors:?}"
             );
         }
@@ -116,7 +125,7 @@ fn weights_statistics_and_moments_come_back_with_the_same_bits() {
 
 #[test]
 fn bf16_keeps_the_weights_that_adam_moves_as_f32() {
-    let config = config(Architecture::ResNet18, 32, 32);
+    let config = config(Architecture::ResNet18, 48, 64);
     let network = Network::new(&config, 4).unwrap();
     let mut trainer = DeviceTrainer::new(Reference::<Bf16>::new(), &network, 2).unwrap();
     let again = Network::new(&config, 9).unwrap();

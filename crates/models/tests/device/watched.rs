@@ -1,5 +1,5 @@
-//! A reference that counts what is allocated, has only so much memory, keeps the names of its calls,
-//! and records: while it does, it takes no call that a card could not record.
+//! A device that counts what is allocated, has only so much memory, keeps the names of its calls and
+//! works out nothing. It records: while it does, it takes no call that a card could not record.
 
 use std::cell::{Cell, RefCell};
 
@@ -39,7 +39,8 @@ impl<T: Real> Watched<T> {
     }
 
     fn allocate(&self, bytes: usize) -> Result<()> {
-        assert!(!self.is_recording.get() && bytes > 0);
+        assert!(!self.is_recording.get(), "an allocation is recorded");
+        assert!(bytes > 0, "a buffer is empty");
         let (asked, used) = (bytes as u64, self.allocated.get());
         if let Some(total) = self.memory.filter(|total| used + asked > *total) {
             let free = total - used;
@@ -50,27 +51,14 @@ impl<T: Real> Watched<T> {
     }
 }
 
-fn shortcut_of<T: Real>(shortcut: Shortcut<'_, Watched<T>>) -> Shortcut<'_, Reference<T>> {
-    match shortcut {
-        Shortcut::None => Shortcut::None,
-        Shortcut::Map(map) => Shortcut::Map(map),
-        Shortcut::Norm(map, saved) => Shortcut::Norm(map, saved),
-    }
-}
-
-fn gate_of<T: Real>(gate: Gate<'_, Watched<T>>) -> Gate<'_, Reference<T>> {
-    match gate {
-        Gate::Open => Gate::Open,
-        Gate::Norm => Gate::Norm,
-        Gate::Map(map) => Gate::Map(map),
-    }
-}
-
-fn pixels_of<T: Real>(pixels: Pixels<'_, Watched<T>>) -> Pixels<'_, Reference<T>> {
-    match pixels {
-        Pixels::Kept(bytes) => Pixels::Kept(bytes),
-        Pixels::Sent(staging) => Pixels::Sent(staging),
-    }
+/// Functions that are noted and do nothing: buffers keep their zeros.
+macro_rules! noted {
+    ($($name:ident($($argument:ty),*);)*) => {
+        $(fn $name(&self, $(_: $argument),*) -> Result<()> {
+            self.note(stringify!($name));
+            Ok(())
+        })*
+    };
 }
 
 impl<T: Real> Device for Watched<T> {
@@ -150,394 +138,34 @@ impl<T: Real> Device for Watched<T> {
         self.note("synchronize");
         self.inner.synchronize()
     }
-    fn conv_forward(
-        &self,
-        shape: &ConvShape,
-        input: &Self::Map,
-        weights: &Self::Map,
-        weight_start: usize,
-        output: &mut Self::Map,
-    ) -> Result<()> {
-        self.note("conv_forward");
-        self.inner
-            .conv_forward(shape, input, weights, weight_start, output)
-    }
-    fn conv_input_gradient(
-        &self,
-        shape: &ConvShape,
-        weights: &Self::Map,
-        weight_start: usize,
-        output_gradient: &Self::Map,
-        onto: Onto,
-        input_gradient: &mut Self::Map,
-    ) -> Result<()> {
-        self.note("conv_input_gradient");
-        self.inner.conv_input_gradient(
-            shape,
-            weights,
-            weight_start,
-            output_gradient,
-            onto,
-            input_gradient,
-        )
-    }
-    fn conv_weight_gradient(
-        &self,
-        shape: &ConvShape,
-        input: &Self::Map,
-        output_gradient: &Self::Map,
-        weight_gradients: &mut Self::Map,
-        weight_start: usize,
-    ) -> Result<()> {
-        self.note("conv_weight_gradient");
-        self.inner.conv_weight_gradient(
-            shape,
-            input,
-            output_gradient,
-            weight_gradients,
-            weight_start,
-        )
-    }
-    fn norm_moments(
-        &self,
-        of: Rows,
-        input: &Self::Map,
-        vectors: &Self::Floats,
-        running: &mut Self::Floats,
-        places: NormPlaces,
-        saved: &mut Self::Floats,
-    ) -> Result<()> {
-        self.note("norm_moments");
-        self.inner
-            .norm_moments(of, input, vectors, running, places, saved)
-    }
-    fn norm_of_running(
-        &self,
-        channels: usize,
-        vectors: &Self::Floats,
-        running: &Self::Floats,
-        places: NormPlaces,
-        saved: &mut Self::Floats,
-    ) -> Result<()> {
-        self.note("norm_of_running");
-        self.inner
-            .norm_of_running(channels, vectors, running, places, saved)
-    }
-    fn norm_apply(
-        &self,
-        of: Rows,
-        input: &Self::Map,
-        saved: &Self::Floats,
-        shortcut: Shortcut<'_, Self>,
-        activation: Activation,
-        output: &mut Self::Map,
-    ) -> Result<()> {
-        self.note("norm_apply");
-        self.inner
-            .norm_apply(of, input, saved, shortcut_of(shortcut), activation, output)
-    }
-    #[expect(clippy::too_many_arguments, reason = "the trait's own")]
-    fn norm_backward_sums(
-        &self,
-        of: Rows,
-        gradient: &mut Self::Map,
-        gate: Gate<'_, Self>,
-        input: &Self::Map,
-        vectors: &Self::Floats,
-        places: NormPlaces,
-        saved: &Self::Floats,
-        vector_gradients: &mut Self::Floats,
-        factors: &mut Self::Floats,
-    ) -> Result<()> {
-        self.note("norm_backward_sums");
-        self.inner.norm_backward_sums(
-            of,
-            gradient,
-            gate_of(gate),
-            input,
-            vectors,
-            places,
-            saved,
-            vector_gradients,
-            factors,
-        )
-    }
-    fn norm_fixed_factors(
-        &self,
-        channels: usize,
-        saved: &Self::Floats,
-        factors: &mut Self::Floats,
-    ) -> Result<()> {
-        self.note("norm_fixed_factors");
-        self.inner.norm_fixed_factors(channels, saved, factors)
-    }
-    #[expect(clippy::too_many_arguments, reason = "the trait's own")]
-    fn norm_backward(
-        &self,
-        of: Rows,
-        gradient: &Self::Map,
-        gate: Gate<'_, Self>,
-        input: &Self::Map,
-        saved: &Self::Floats,
-        factors: &Self::Floats,
-        output: &mut Self::Map,
-    ) -> Result<()> {
-        self.note("norm_backward");
-        self.inner
-            .norm_backward(of, gradient, gate_of(gate), input, saved, factors, output)
-    }
-    fn gate(&self, len: usize, activation: &Self::Map, gradient: &mut Self::Map) -> Result<()> {
-        self.note("gate");
-        self.inner.gate(len, activation, gradient)
-    }
-    fn pool_forward(
-        &self,
-        pool: &PoolShape,
-        input: &Self::Map,
-        scale: (&Self::Floats, usize),
-        shift: (&Self::Floats, usize),
-        output: &mut Self::Map,
-        picked: &mut Self::Bytes,
-    ) -> Result<()> {
-        self.note("pool_forward");
-        self.inner
-            .pool_forward(pool, input, scale, shift, output, picked)
-    }
-    #[expect(clippy::too_many_arguments, reason = "the trait's own")]
-    fn pool_backward_sums(
-        &self,
-        pool: &PoolShape,
-        gradient: &mut Self::Map,
-        pooled: &Self::Map,
-        picked: &Self::Bytes,
-        input: &Self::Map,
-        vectors: &Self::Floats,
-        places: NormPlaces,
-        saved: &Self::Floats,
-        vector_gradients: &mut Self::Floats,
-        factors: &mut Self::Floats,
-    ) -> Result<()> {
-        self.note("pool_backward_sums");
-        self.inner.pool_backward_sums(
-            pool,
-            gradient,
-            pooled,
-            picked,
-            input,
-            vectors,
-            places,
-            saved,
-            vector_gradients,
-            factors,
-        )
-    }
-    fn pool_backward_bias(
-        &self,
-        pool: &PoolShape,
-        gradient: &mut Self::Map,
-        pooled: &Self::Map,
-        vector_gradients: &mut Self::Floats,
-        bias_start: usize,
-    ) -> Result<()> {
-        self.note("pool_backward_bias");
-        self.inner
-            .pool_backward_bias(pool, gradient, pooled, vector_gradients, bias_start)
-    }
-    fn pool_backward(
-        &self,
-        pool: &PoolShape,
-        gradient: &Self::Map,
-        picked: &Self::Bytes,
-        norm: Option<(&Self::Map, &Self::Floats)>,
-        output: &mut Self::Map,
-    ) -> Result<()> {
-        self.note("pool_backward");
-        self.inner
-            .pool_backward(pool, gradient, picked, norm, output)
-    }
-    fn mean_of_places(
-        &self,
-        images: usize,
-        places: usize,
-        channels: usize,
-        input: &Self::Map,
-        output: &mut Self::Floats,
-    ) -> Result<()> {
-        self.note("mean_of_places");
-        self.inner
-            .mean_of_places(images, places, channels, input, output)
-    }
-    fn spread_to_places(
-        &self,
-        images: usize,
-        places: usize,
-        channels: usize,
-        gradient: &Self::Floats,
-        output: &mut Self::Map,
-    ) -> Result<()> {
-        self.note("spread_to_places");
-        self.inner
-            .spread_to_places(images, places, channels, gradient, output)
-    }
-    fn round(
-        &self,
-        len: usize,
-        input: &Self::Floats,
-        factors: Option<&Self::Floats>,
-        output: &mut Self::Map,
-    ) -> Result<()> {
-        self.note("round");
-        self.inner.round(len, input, factors, output)
-    }
-    fn scale(&self, len: usize, factors: &Self::Floats, numbers: &mut Self::Floats) -> Result<()> {
-        self.note("scale");
-        self.inner.scale(len, factors, numbers)
-    }
-    #[expect(clippy::too_many_arguments, reason = "the trait's own")]
-    fn linear_forward(
-        &self,
-        shape: &LinearShape,
-        input: &Self::Map,
-        weights: &Self::Map,
-        weight_start: usize,
-        vectors: &Self::Floats,
-        bias_start: usize,
-        output: &mut Self::Floats,
-    ) -> Result<()> {
-        self.note("linear_forward");
-        self.inner.linear_forward(
-            shape,
-            input,
-            weights,
-            weight_start,
-            vectors,
-            bias_start,
-            output,
-        )
-    }
-    fn linear_weight_gradient(
-        &self,
-        shape: &LinearShape,
-        input: &Self::Map,
-        output_gradient: &Self::Map,
-        weight_gradients: &mut Self::Map,
-        weight_start: usize,
-    ) -> Result<()> {
-        self.note("linear_weight_gradient");
-        self.inner.linear_weight_gradient(
-            shape,
-            input,
-            output_gradient,
-            weight_gradients,
-            weight_start,
-        )
-    }
-    fn linear_bias_gradient(
-        &self,
-        shape: &LinearShape,
-        output_gradient: &Self::Floats,
-        vector_gradients: &mut Self::Floats,
-        bias_start: usize,
-    ) -> Result<()> {
-        self.note("linear_bias_gradient");
-        self.inner
-            .linear_bias_gradient(shape, output_gradient, vector_gradients, bias_start)
-    }
-    fn linear_input_gradient(
-        &self,
-        shape: &LinearShape,
-        weights: &Self::Map,
-        weight_start: usize,
-        output_gradient: &Self::Map,
-        input_gradient: &mut Self::Floats,
-    ) -> Result<()> {
-        self.note("linear_input_gradient");
-        self.inner.linear_input_gradient(
-            shape,
-            weights,
-            weight_start,
-            output_gradient,
-            input_gradient,
-        )
-    }
-    #[expect(clippy::too_many_arguments, reason = "the trait's own")]
-    fn bce(
-        &self,
-        rows: usize,
-        findings: usize,
-        logits: &Self::Floats,
-        targets: &Self::Floats,
-        mask: &Self::Floats,
-        pos_weights: &Self::Floats,
-        gradient: &mut Self::Floats,
-        outcome: &mut Self::Floats,
-    ) -> Result<()> {
-        self.note("bce");
-        self.inner.bce(
-            rows,
-            findings,
-            logits,
-            targets,
-            mask,
-            pos_weights,
-            gradient,
-            outcome,
-        )
-    }
-    fn gradient_norm(
-        &self,
-        weight_gradients: (&Self::Map, usize),
-        vector_gradients: (&Self::Floats, usize),
-        outcome: &mut Self::Floats,
-    ) -> Result<()> {
-        self.note("gradient_norm");
-        self.inner
-            .gradient_norm(weight_gradients, vector_gradients, outcome)
-    }
-    #[expect(clippy::too_many_arguments, reason = "the trait's own")]
-    fn adam_weights(
-        &self,
-        part: Part,
-        factors: &Self::Floats,
-        outcome: &Self::Floats,
-        gradients: &Self::Map,
-        master: &mut Self::Floats,
-        mean: &mut Self::Floats,
-        mean_square: &mut Self::Floats,
-        weights: &mut Self::Map,
-    ) -> Result<()> {
-        self.note("adam_weights");
-        self.inner.adam_weights(
-            part,
-            factors,
-            outcome,
-            gradients,
-            master,
-            mean,
-            mean_square,
-            weights,
-        )
-    }
-    #[expect(clippy::too_many_arguments, reason = "the trait's own")]
-    fn adam_vectors(
-        &self,
-        part: Part,
-        factors: &Self::Floats,
-        outcome: &Self::Floats,
-        gradients: &Self::Floats,
-        vectors: &mut Self::Floats,
-        mean: &mut Self::Floats,
-        mean_square: &mut Self::Floats,
-    ) -> Result<()> {
-        self.note("adam_vectors");
-        self.inner.adam_vectors(
-            part,
-            factors,
-            outcome,
-            gradients,
-            vectors,
-            mean,
-            mean_square,
-        )
+    noted! {
+        conv_forward(&ConvShape, &Self::Map, &Self::Map, usize, &mut Self::Map);
+        conv_input_gradient(&ConvShape, &Self::Map, usize, &Self::Map, Onto, &mut Self::Map);
+        conv_weight_gradient(&ConvShape, &Self::Map, &Self::Map, &mut Self::Map, usize);
+        norm_moments(Rows, &Self::Map, &Self::Floats, &mut Self::Floats, NormPlaces, &mut Self::Floats);
+        norm_of_running(usize, &Self::Floats, &Self::Floats, NormPlaces, &mut Self::Floats);
+        norm_apply(Rows, &Self::Map, &Self::Floats, Shortcut<'_, Self>, Activation, &mut Self::Map);
+        norm_backward_sums(Rows, &mut Self::Map, Gate<'_, Self>, &Self::Map, &Self::Floats, NormPlaces, &Self::Floats, &mut Self::Floats, &mut Self::Floats);
+        norm_fixed_factors(usize, &Self::Floats, &mut Self::Floats);
+        norm_backward(Rows, &Self::Map, Gate<'_, Self>, &Self::Map, &Self::Floats, &Self::Floats, &mut Self::Map);
+        gate(usize, &Self::Map, &mut Self::Map);
+        pool_forward(&PoolShape, &Self::Map, (&Self::Floats, usize), (&Self::Floats, usize), &mut Self::Map, &mut Self::Bytes);
+        pool_backward_sums(&PoolShape, &mut Self::Map, &Self::Map, &Self::Bytes, &Self::Map, &Self::Floats, NormPlaces, &Self::Floats, &mut Self::Floats, &mut Self::Floats);
+        pool_backward_bias(&PoolShape, &mut Self::Map, &Self::Map, &mut Self::Floats, usize);
+        pool_backward(&PoolShape, &Self::Map, &Self::Bytes, Option<(&Self::Map, &Self::Floats)>, &mut Self::Map);
+        mean_of_places(usize, usize, usize, &Self::Map, &mut Self::Floats);
+        spread_to_places(usize, usize, usize, &Self::Floats, &mut Self::Map);
+        round(usize, &Self::Floats, Option<&Self::Floats>, &mut Self::Map);
+        scale(usize, &Self::Floats, &mut Self::Floats);
+        linear_forward(&LinearShape, &Self::Map, &Self::Map, usize, &Self::Floats, usize, &mut Self::Floats);
+        linear_weight_gradient(&LinearShape, &Self::Map, &Self::Map, &mut Self::Map, usize);
+        linear_bias_gradient(&LinearShape, &Self::Floats, &mut Self::Floats, usize);
+        linear_input_gradient(&LinearShape, &Self::Map, usize, &Self::Map, &mut Self::Floats);
+        bce(usize, usize, &Self::Floats, &Self::Floats, &Self::Floats, &Self::Floats, &mut Self::Floats, &mut Self::Floats);
+        gradient_norm((&Self::Map, usize), (&Self::Floats, usize), &mut Self::Floats);
+        adam_weights(Part, &Self::Floats, &Self::Floats, &Self::Map, &mut Self::Floats, &mut Self::Floats, &mut Self::Floats, &mut Self::Map);
+        adam_vectors(Part, &Self::Floats, &Self::Floats, &Self::Floats, &mut Self::Floats, &mut Self::Floats, &mut Self::Floats);
+        fill_pictures(usize, [usize; 2], usize, Pixels<'_, Self>, &Self::Bytes, &Self::Bytes, [(f32, f32); 3], &mut Self::Map);
+        fill_planes(usize, [usize; 2], &Self::Floats, &mut Self::Map);
     }
 }

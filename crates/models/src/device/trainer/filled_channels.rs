@@ -66,8 +66,6 @@ fn check<T: Real>(architecture: Architecture) {
 
 #[test]
 fn what_is_no_weight_stays_0_while_weights_move() {
-    for architecture in [Architecture::XrayCnn, Architecture::ResNet18] {
-        check::<f32>(architecture);
-        check::<Bf16>(architecture);
-    }
+    check::<f32>(Architecture::XrayCnn);
+    check::<Bf16>(Architecture::ResNet18);
 }
