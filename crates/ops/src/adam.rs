@@ -87,8 +87,8 @@ pub fn adam_update(
 /// [`adam_update`] for a candle variable, in place: every tensor that shares its storage sees it.
 ///
 /// # Errors
-/// As [`adam_update`], and [`OpError`] where a tensor is no f32 on the CPU or the gradient's shape
-/// differs.
+/// As [`adam_update`], and [`OpError`] where a tensor is no f32 on the CPU or a card or the
+/// gradient's shape differs.
 pub fn adam_step(
     parameter: &Var,
     gradient: &Tensor,
@@ -101,6 +101,7 @@ pub fn adam_step(
         name: "gradient",
         tensor: gradient,
     }
+    .beside(parameter)?
     .shaped(parameter.dims())?;
     with_slice(&gradient, |gradient| {
         adam_step_with(parameter, gradient, moments, step, settings)
@@ -110,7 +111,7 @@ pub fn adam_step(
 /// [`adam_step`] with the gradient as numbers, row-major in the parameter's shape.
 ///
 /// # Errors
-/// As [`adam_update`], and [`OpError`] where the parameter is no f32 on the CPU.
+/// As [`adam_update`], and [`OpError`] where the parameter is no f32 on the CPU or a card.
 pub fn adam_step_with(
     parameter: &Var,
     gradient: &[f32],
@@ -176,6 +177,20 @@ struct AdamStep<'a> {
     settings: &'a AdamParameters,
 }
 
+impl AdamStep<'_> {
+    fn change(&self, parameter: &mut [f32]) {
+        let AdamMoments { mean, mean_square } = &mut **self.moments.borrow_mut();
+        update(
+            parameter,
+            self.gradient,
+            mean,
+            mean_square,
+            self.step,
+            self.settings,
+        );
+    }
+}
+
 impl InplaceOp1 for AdamStep<'_> {
     fn name(&self) -> &'static str {
         OP
@@ -187,15 +202,16 @@ impl InplaceOp1 for AdamStep<'_> {
         else {
             candle_core::bail!("{OP}: the parameter is no contiguous f32");
         };
-        let AdamMoments { mean, mean_square } = &mut **self.moments.borrow_mut();
-        update(
-            &mut numbers[start..end],
-            self.gradient,
-            mean,
-            mean_square,
-            self.step,
-            self.settings,
-        );
+        self.change(&mut numbers[start..end]);
         Ok(())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        parameter: &mut candle_core::CudaStorage,
+        layout: &Layout,
+    ) -> candle_core::Result<()> {
+        crate::card::change(parameter, layout, |numbers| self.change(numbers))
     }
 }

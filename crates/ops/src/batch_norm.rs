@@ -26,8 +26,8 @@ pub struct BatchNormOutput {
 /// Differentiable by all three; the input's gradient includes the way through mean and variance.
 ///
 /// # Errors
-/// [`OpError`] where a tensor is no f32 on the CPU, is empty or has a shape that does not fit, where
-/// a channel has a single value, or where `epsilon` is not above 0.
+/// [`OpError`] where a tensor is no f32 on the CPU or a card, is empty or has a shape that does not
+/// fit, where a channel has a single value, or where `epsilon` is not above 0.
 pub fn batch_norm_train(
     input: &Tensor,
     weight: &Tensor,
@@ -41,7 +41,7 @@ pub fn batch_norm_train(
             shape: input.dims().to_vec(),
         });
     }
-    let moments = with_slice(&input, |input| kernel::moments(&shape, input))?;
+    let moments = moments_of(&shape, &input)?;
     let n = shape.per_channel() as f64;
     let mean = moments.mean.iter().map(|&mean| mean as f32).collect();
     let var_unbiased = moments
@@ -69,8 +69,8 @@ pub fn batch_norm_train(
 /// Differentiable by `input`, `weight` and `bias`, so that a network with frozen statistics trains.
 ///
 /// # Errors
-/// [`OpError`] where a tensor is no f32 on the CPU, is empty or has a shape that does not fit, where
-/// a variance is negative, or where `epsilon` is not above 0.
+/// [`OpError`] where a tensor is no f32 on the CPU or a card, is empty or has a shape that does not
+/// fit, where a variance is negative, or where `epsilon` is not above 0.
 pub fn batch_norm_eval(
     input: &Tensor,
     weight: &Tensor,
@@ -109,6 +109,14 @@ pub fn batch_norm_eval(
         source: Source::Given,
     }
     .apply(&input, weight, bias)
+}
+
+fn moments_of(shape: &NormShape, input: &Tensor) -> Result<Moments> {
+    #[cfg(feature = "cuda")]
+    if input.device().is_cuda() {
+        return Ok(crate::card::moments(shape, input)?);
+    }
+    Ok(with_slice(input, |input| kernel::moments(shape, input))?)
 }
 
 fn checked_input(op: &'static str, input: &Tensor, epsilon: f64) -> Result<(Tensor, NormShape)> {
@@ -161,13 +169,26 @@ impl BatchNorm {
             name: "weight",
             tensor: weight,
         }
+        .beside(input)?
         .shaped(&channels)?;
         let bias = Input {
             op,
             name: "bias",
             tensor: bias,
         }
+        .beside(input)?
         .shaped(&channels)?;
+        #[cfg(feature = "cuda")]
+        if input.device().is_cuda() {
+            let norm = crate::card::BatchNorm {
+                op,
+                shape: self.shape,
+                epsilon: self.epsilon,
+                moments: self.moments,
+                are_of_input: self.source == Source::Batch,
+            };
+            return Ok(crate::card::batch_norm(norm, input, &weight, &bias)?);
+        }
         Ok(input.apply_op3(&weight, &bias, self)?)
     }
 }

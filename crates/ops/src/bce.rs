@@ -15,8 +15,8 @@ const OP: &str = "bce_with_logits";
 /// for every |logit| ≤ 1e4 and beyond.
 ///
 /// # Errors
-/// [`OpError`] where a tensor is no f32 on the CPU, is empty or has a shape that does not fit, where
-/// a known target, a mask or a weight is out of range, or where no cell is known.
+/// [`OpError`] where a tensor is no f32 on the CPU or a card, is empty or has a shape that does not
+/// fit, where a known target, a mask or a weight is out of range, or where no cell is known.
 pub fn bce_with_logits(
     logits: &Tensor,
     targets: &Tensor,
@@ -36,6 +36,7 @@ pub fn bce_with_logits(
             name,
             tensor,
         }
+        .beside(&logits)?
         .shaped(shape)?;
         Ok(with_slice(&tensor, <[f32]>::to_vec)?)
     };
@@ -58,6 +59,15 @@ pub fn bce_with_logits(
         return Err(OpError::NoKnownCell {
             shape: logits.dims().to_vec(),
         });
+    }
+    #[cfg(feature = "cuda")]
+    if logits.device().is_cuda() {
+        let labels = crate::card::Labels {
+            targets,
+            mask,
+            pos_weight,
+        };
+        return Ok(crate::card::bce_with_logits(&logits, labels)?);
     }
     Ok(logits.apply_op1(BceWithLogits {
         targets,

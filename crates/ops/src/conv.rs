@@ -32,8 +32,8 @@ impl Default for Conv2dGeometry {
 /// H′ = ⌊(H + 2·padding − kh) / stride⌋ + 1. Differentiable by all three.
 ///
 /// # Errors
-/// [`OpError`] where a tensor is no f32 on the CPU, has another rank or an axis of length 0, where
-/// channels differ, or where no window fits.
+/// [`OpError`] where a tensor is no f32 on the CPU or a card, has another rank or an axis of length
+/// 0, where channels differ, or where no window fits.
 pub fn conv2d(
     input: &Tensor,
     weight: &Tensor,
@@ -51,6 +51,7 @@ pub fn conv2d(
         name: "weight",
         tensor: weight,
     }
+    .beside(&input)?
     .checked(4)?;
     let (images, channels, height, width) = input.dims4()?;
     let (out_channels, _, kernel_height, kernel_width) = weight.dims4()?;
@@ -68,26 +69,30 @@ pub fn conv2d(
         padding: [geometry.padding; 2],
     };
     check_window(OP, &window)?;
-    let op = Conv2d {
-        shape: ConvShape {
-            images,
-            channels,
-            out_channels,
-            window,
-        },
-    };
-    match bias {
-        None => Ok(input.apply_op2(&weight, op)?),
-        Some(bias) => {
-            let bias = Input {
-                op: OP,
-                name: "bias",
-                tensor: bias,
-            }
-            .shaped(&[out_channels])?;
-            Ok(input.apply_op3(&weight, &bias, op)?)
+    let bias = bias.map(|bias| {
+        Input {
+            op: OP,
+            name: "bias",
+            tensor: bias,
         }
+        .beside(&input)?
+        .shaped(&[out_channels])
+    });
+    let bias = bias.transpose()?;
+    let shape = ConvShape {
+        images,
+        channels,
+        out_channels,
+        window,
+    };
+    #[cfg(feature = "cuda")]
+    if input.device().is_cuda() {
+        return Ok(crate::card::conv2d(shape, &input, &weight, bias.as_ref())?);
     }
+    Ok(match bias {
+        None => input.apply_op2(&weight, Conv2d { shape })?,
+        Some(bias) => input.apply_op3(&weight, &bias, Conv2d { shape })?,
+    })
 }
 
 /// Refuses a window that never steps or fits nowhere.

@@ -14,8 +14,8 @@ const OP: &str = "dropout";
 /// 0 gives the input itself.
 ///
 /// # Errors
-/// [`OpError`] where the tensor is no f32 on the CPU or is empty, where `probability` is not in
-/// [0, 1), or where the key is out of its range.
+/// [`OpError`] where the tensor is no f32 on the CPU or a card or is empty, where `probability` is
+/// not in [0, 1), or where the key is out of its range.
 pub fn dropout(input: &Tensor, probability: f64, key: DropoutKey) -> Result<Tensor> {
     let input = Input {
         op: OP,
@@ -27,11 +27,14 @@ pub fn dropout(input: &Tensor, probability: f64, key: DropoutKey) -> Result<Tens
         return Err(OpError::Probability { probability });
     }
     key.check(input.elem_count())?;
-    if probability > 0.0 {
-        Ok(input.apply_op1(Dropout { probability, key })?)
-    } else {
-        Ok(input)
+    if probability == 0.0 {
+        return Ok(input);
     }
+    #[cfg(feature = "cuda")]
+    if input.device().is_cuda() {
+        return Ok(crate::card::dropout(&input, probability, key)?);
+    }
+    Ok(input.apply_op1(Dropout { probability, key })?)
 }
 
 impl DropoutKey {

@@ -58,8 +58,10 @@ pub enum OpError {
         /// The type that it holds.
         dtype: DType,
     },
-    /// A tensor lies on another device than the CPU.
-    #[error("{op}: `{input}` does not lie on the CPU")]
+    /// A tensor lies where the operation does not work, or not beside the others.
+    ///
+    /// Operations work on the CPU, and on a card in a build with the feature `cuda`.
+    #[error("{op}: `{input}` lies on a device that does not fit")]
     Device {
         /// The operation that was called.
         op: &'static str,
@@ -250,7 +252,11 @@ impl OpError {
             Self::Shape { expected, .. } => Some(format!("expected {expected:?}")),
             Self::Empty { .. } => Some("every axis needs a length of at least 1".to_owned()),
             Self::ElementType { .. } => Some("convert it with `to_dtype(DType::F32)`".to_owned()),
-            Self::Device { .. } => Some("move it with `to_device(&Device::Cpu)`".to_owned()),
+            Self::Device { .. } => Some(
+                "all inputs of an operation lie on the CPU, or on one card in a build with CUDA: \
+                 move it with `to_device`"
+                    .to_owned(),
+            ),
             Self::Geometry { expected, .. } => Some(expected.clone()),
             Self::Probability { .. } => Some("0 keeps everything; 0.25 drops a quarter".to_owned()),
             Self::DropoutKey { largest, .. } => Some(format!("at most {largest}")),

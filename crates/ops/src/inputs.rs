@@ -12,8 +12,17 @@ pub(crate) struct Input<'a> {
 }
 
 impl Input<'_> {
-    /// The tensor with its numbers next to each other, if it holds f32 on the CPU and has `rank`
-    /// axes, none of length 0.
+    /// Refuses a tensor on another device than `first`, the input that was checked before it.
+    pub(crate) fn beside(self, first: &Tensor) -> Result<Self> {
+        if self.tensor.device().same_device(first.device()) {
+            return Ok(self);
+        }
+        let Self { op, name, .. } = self;
+        Err(OpError::Device { op, input: name })
+    }
+
+    /// The tensor with its numbers next to each other, if it holds f32 where operations are (on the
+    /// CPU; with the feature `cuda` also on a card) and has `rank` axes, none of length 0.
     pub(crate) fn checked(self, rank: usize) -> Result<Tensor> {
         let Self {
             op,
@@ -21,7 +30,8 @@ impl Input<'_> {
             tensor,
         } = self;
         let shape = || tensor.dims().to_vec();
-        if !tensor.device().is_cpu() {
+        let is_on_card = cfg!(feature = "cuda") && tensor.device().is_cuda();
+        if !(tensor.device().is_cpu() || is_on_card) {
             return Err(OpError::Device { op, input });
         }
         if tensor.dtype() != DType::F32 {
@@ -77,7 +87,7 @@ pub(crate) fn slice<'a>(
     }
 }
 
-/// Gives `read` the numbers of a tensor on the CPU.
+/// Gives `read` the numbers of a tensor on the CPU, or a copy of those on a card.
 pub(crate) fn with_slice<R>(
     tensor: &Tensor,
     read: impl FnOnce(&[f32]) -> R,
@@ -86,6 +96,8 @@ pub(crate) fn with_slice<R>(
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {
         Storage::Cpu(storage) => Ok(read(slice(storage, layout)?)),
+        #[cfg(feature = "cuda")]
+        Storage::Cuda(storage) => Ok(read(&crate::card::read(storage, layout)?)),
         _ => candle_core::bail!("the tensor does not lie on the CPU"),
     }
 }

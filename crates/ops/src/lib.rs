@@ -1,12 +1,12 @@
 //! The differentiable operations that candle lacks or gets wrong, as candle custom ops.
 //!
-//! For networks written with candle that shall train on a CPU: convolution, pooling, batch
-//! normalisation, ReLU, linear layers, dropout, the loss and Adam, in f32, activations NCHW and
-//! weights OIHW as in PyTorch. Same bits for any number of threads. The arithmetic is in
-//! [`kernels`], functions over slices without candle, and in [`nhwc`], convolutions with what
-//! surrounds them for networks that are run layer by layer, without candle's graph. [`device`] has
-//! the functions of a training step on a card.
-//! Deliberately not here: networks, running statistics, schedules.
+//! For networks written with candle that shall train on a CPU, or with the feature `cuda` on a
+//! card: convolution, pooling, batch normalisation, ReLU, linear layers, dropout, the loss and
+//! Adam, in f32, activations NCHW and weights OIHW as in PyTorch. Same bits for any number of
+//! threads. The arithmetic is in [`kernels`], functions over slices without candle, and in
+//! [`nhwc`], convolutions with what surrounds them for networks that are run layer by layer,
+//! without candle's graph. [`device`] has the functions of a training step on a card. Deliberately
+//! not here: networks, running statistics, schedules.
 //!
 //! ```
 //! use candle_core::{Device, Tensor, Var};
@@ -28,6 +28,8 @@
 mod adam;
 mod batch_norm;
 mod bce;
+#[cfg(feature = "cuda")]
+mod card;
 mod conv;
 pub mod device;
 mod dropout;
@@ -42,6 +44,8 @@ mod relu;
 pub use adam::{AdamMoments, adam_step, adam_step_with, adam_update};
 pub use batch_norm::{BatchNormOutput, batch_norm_eval, batch_norm_train};
 pub use bce::bce_with_logits;
+#[cfg(feature = "cuda")]
+pub use card::set_card_precision;
 pub use conv::{Conv2dGeometry, conv2d};
 pub use dropout::dropout;
 pub use error::{OpError, Result};

@@ -10,8 +10,8 @@ const OP: &str = "linear";
 /// `input` [N, I] · `weight` [O, I]ᵀ + `bias` `[O]`: [N, O]. Differentiable by all three.
 ///
 /// # Errors
-/// [`crate::OpError`] where a tensor is no f32 on the CPU, is empty, or has a shape that does not
-/// fit.
+/// [`crate::OpError`] where a tensor is no f32 on the CPU or a card, is empty, or has a shape that
+/// does not fit.
 pub fn linear(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let input = Input {
         op: OP,
@@ -24,6 +24,7 @@ pub fn linear(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<
         name: "weight",
         tensor: weight,
     }
+    .beside(&input)?
     .checked(2)?;
     let (rows, inputs) = input.dims2()?;
     let (outputs, _) = weight.dims2()?;
@@ -33,25 +34,29 @@ pub fn linear(input: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<
         tensor: &checked_weight,
     }
     .shaped(&[outputs, inputs])?;
-    let op = Linear {
-        shape: LinearShape {
-            rows,
-            inputs,
-            outputs,
-        },
-    };
-    match bias {
-        None => Ok(input.apply_op2(&weight, op)?),
-        Some(bias) => {
-            let bias = Input {
-                op: OP,
-                name: "bias",
-                tensor: bias,
-            }
-            .shaped(&[outputs])?;
-            Ok(input.apply_op3(&weight, &bias, op)?)
+    let bias = bias.map(|bias| {
+        Input {
+            op: OP,
+            name: "bias",
+            tensor: bias,
         }
+        .beside(&input)?
+        .shaped(&[outputs])
+    });
+    let bias = bias.transpose()?;
+    let shape = LinearShape {
+        rows,
+        inputs,
+        outputs,
+    };
+    #[cfg(feature = "cuda")]
+    if input.device().is_cuda() {
+        return Ok(crate::card::linear(shape, &input, &weight, bias.as_ref())?);
     }
+    Ok(match bias {
+        None => input.apply_op2(&weight, Linear { shape })?,
+        Some(bias) => input.apply_op3(&weight, &bias, Linear { shape })?,
+    })
 }
 
 struct Linear {

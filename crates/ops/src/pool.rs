@@ -41,8 +41,8 @@ impl Pool2dGeometry {
 /// Each output's gradient goes to the first of its largest inputs, row by row.
 ///
 /// # Errors
-/// [`OpError`] where the tensor is no f32 on the CPU, has another rank or an axis of length 0, or
-/// where a window fits nowhere or lies in the padding alone.
+/// [`OpError`] where the tensor is no f32 on the CPU or a card, has another rank or an axis of
+/// length 0, or where a window fits nowhere or lies in the padding alone.
 pub fn max_pool2d(input: &Tensor, geometry: Pool2dGeometry) -> Result<Tensor> {
     let input = Input {
         op: MAX,
@@ -82,6 +82,10 @@ pub fn max_pool2d(input: &Tensor, geometry: Pool2dGeometry) -> Result<Tensor> {
         padding: [padding; 2],
     };
     check_window(MAX, &window)?;
+    #[cfg(feature = "cuda")]
+    if input.device().is_cuda() {
+        return Ok(crate::card::max_pool2d(&input, window)?);
+    }
     Ok(if window.taps() <= 256 {
         input.apply_op1(MaxPool2d::<u8> {
             window,
@@ -98,7 +102,8 @@ pub fn max_pool2d(input: &Tensor, geometry: Pool2dGeometry) -> Result<Tensor> {
 /// The mean of each plane of `input` [N, C, H, W]: [N, C].
 ///
 /// # Errors
-/// [`OpError`] where the tensor is no f32 on the CPU, has another rank or an axis of length 0.
+/// [`OpError`] where the tensor is no f32 on the CPU or a card, has another rank or an axis of
+/// length 0.
 pub fn avg_pool_global(input: &Tensor) -> Result<Tensor> {
     let input = Input {
         op: AVERAGE,
@@ -106,6 +111,10 @@ pub fn avg_pool_global(input: &Tensor) -> Result<Tensor> {
         tensor: input,
     }
     .checked(4)?;
+    #[cfg(feature = "cuda")]
+    if input.device().is_cuda() {
+        return Ok(crate::card::avg_pool_global(&input)?);
+    }
     Ok(input.apply_op1(AveragePoolGlobal)?)
 }
 

@@ -10,7 +10,7 @@ const OP: &str = "relu";
 /// max(`input`, 0) for a tensor of any shape; the gradient at 0 is 0. NaN stays NaN.
 ///
 /// # Errors
-/// [`crate::OpError`] where the tensor is no f32 on the CPU or is empty.
+/// [`crate::OpError`] where the tensor is no f32 on the CPU or a card or is empty.
 pub fn relu(input: &Tensor) -> Result<Tensor> {
     let input = Input {
         op: OP,
@@ -18,6 +18,10 @@ pub fn relu(input: &Tensor) -> Result<Tensor> {
         tensor: input,
     }
     .checked(input.rank())?;
+    #[cfg(feature = "cuda")]
+    if input.device().is_cuda() {
+        return Ok(crate::card::relu(&input)?);
+    }
     Ok(input.apply_op1(Relu)?)
 }
 

@@ -80,6 +80,14 @@ impl Stream {
         }
     }
 
+    /// Counter and key of the first four numbers, for generators that draw elsewhere. The first
+    /// word of the counter counts on.
+    #[must_use]
+    pub fn origin(seed: u64, purpose: Purpose, epoch: u64, index: u64) -> ([u32; 4], [u32; 2]) {
+        let first = Self::new(seed, purpose, epoch, index);
+        (first.counter, first.key)
+    }
+
     /// The next 32 random bits.
     pub fn next_u32(&mut self) -> u32 {
         if self.used == 4 {
@@ -158,6 +166,17 @@ mod tests {
         assert_ne!(reference, draw(1, Purpose::Augment, 2, 9));
         assert_ne!(reference, draw(1, Purpose::Augment, 2, 3 | 1 << 33));
         assert_ne!(reference, draw(1 | 1 << 40, Purpose::Augment, 2, 3));
+    }
+
+    #[test]
+    fn whoever_counts_on_from_the_origin_draws_the_same() {
+        let (mut counter, key) = Stream::origin(3 | 1 << 50, Purpose::Dropout, 70_000, 5 << 30);
+        let mut stream = Stream::new(3 | 1 << 50, Purpose::Dropout, 70_000, 5 << 30);
+        for _ in 0..3 {
+            let drawn = [(); 4].map(|()| stream.next_u32());
+            assert_eq!(philox4x32(counter, key), drawn);
+            counter[0] += 1;
+        }
     }
 
     #[test]

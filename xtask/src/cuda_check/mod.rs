@@ -25,8 +25,8 @@ pub(crate) use nvcc::{is_called_as_nvcc, run_as_nvcc};
 
 /// Packages with the feature `cuda`.
 const PACKAGES: [&str; 5] = ["cxr-ops", "cxr-models", "cxr-infer", "cxr-train", "cxr-cli"];
-/// The tests that run on the emulator, by the name of their target.
-const TESTS: &str = "cuda";
+/// The tests that run on the emulator, by the names of their targets.
+const TESTS: [&str; 2] = ["cuda", "card"];
 /// Packages whose build scripts look at the toolkit. A setting of their own, which says nothing,
 /// keeps what the stand-in gave them apart from what a real toolkit gives in the same folder:
 /// candle's kernels would not be built again.
@@ -92,7 +92,9 @@ fn emulator_tests(home: &CudaHome) -> Result<u8> {
 fn test(home: &CudaHome) -> Result<u8> {
     for order in ORDERS {
         let mut command = with_feature("test");
-        command.args(["--test", TESTS]);
+        for name in TESTS {
+            command.args(["--test", name]);
+        }
         let code = run(on_emulator(home.set_in(&mut command), home, order))?;
         if code != 0 {
             return Ok(code);

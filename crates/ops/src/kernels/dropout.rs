@@ -28,12 +28,17 @@ impl DropoutKey {
     pub const ELEMENTS: u64 = (ELEMENTS_PER_STREAM as u64) << 24;
 
     fn stream(&self, chunk: usize) -> Stream {
-        Stream::new(
-            self.seed,
-            Purpose::Dropout,
-            self.step,
-            self.layer << 24 | chunk as u64,
-        )
+        Stream::new(self.seed, Purpose::Dropout, self.step, self.index(chunk))
+    }
+
+    fn index(&self, chunk: usize) -> u64 {
+        self.layer << 24 | chunk as u64
+    }
+
+    /// Counter and key of the first stream; the second word of the counter counts streams on.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn origin(&self) -> ([u32; 4], [u32; 2]) {
+        Stream::origin(self.seed, Purpose::Dropout, self.step, self.index(0))
     }
 }
 

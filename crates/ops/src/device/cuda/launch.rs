@@ -22,7 +22,7 @@ const PTX_80: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels_80.ptx"));
 const PTX_90: &str = include_str!(concat!(env!("OUT_DIR"), "/kernels_90.ptx"));
 
 /// Kernels that are asked for by their own name: `cxr_<name>`.
-const PLAIN: [&str; 13] = [
+const PLAIN: [&str; 31] = [
     "norm_moments_finish",
     "norm_running",
     "norm_of_running",
@@ -36,6 +36,24 @@ const PLAIN: [&str; 13] = [
     "root_of_sum",
     "squares_f32",
     "adam_f32",
+    "planes_to_rows",
+    "rows_to_planes",
+    "plane_moment_sums",
+    "plane_moments",
+    "plane_norm_factors",
+    "plane_normalize",
+    "plane_gradient_sums",
+    "plane_bias_gradient",
+    "plane_norm_gradients",
+    "plane_norm_backward",
+    "plane_pool",
+    "plane_pool_backward",
+    "plane_means",
+    "plane_spread",
+    "relu",
+    "relu_gradient",
+    "times",
+    "dropout",
 ];
 
 /// Kernels for maps: `cxr_<name>_f32` and `cxr_<name>_bf16`.
@@ -93,6 +111,12 @@ impl From<usize> for Argument {
 impl From<i32> for Argument {
     fn from(number: i32) -> Self {
         Self(u64::from(number.cast_unsigned()).to_le())
+    }
+}
+
+impl From<u32> for Argument {
+    fn from(number: u32) -> Self {
+        Self(u64::from(number).to_le())
     }
 }
 
@@ -231,12 +255,15 @@ fn broken(name: &'static str) -> DeviceFault {
 mod tests {
     use super::*;
 
-    const SOURCES: [&str; 5] = [
+    const SOURCES: [&str; 8] = [
         include_str!("kernels/norm.cuh"),
         include_str!("kernels/pool.cuh"),
         include_str!("kernels/head.cuh"),
         include_str!("kernels/optimizer.cuh"),
         include_str!("kernels/input.cuh"),
+        include_str!("kernels/turn.cuh"),
+        include_str!("kernels/planes.cuh"),
+        include_str!("kernels/elements.cuh"),
     ];
 
     /// Every word of the sources that begins like a kernel.

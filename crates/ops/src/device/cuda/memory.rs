@@ -92,9 +92,17 @@ impl Workspace {
     }
 }
 
+/// Where numbers lie.
+#[derive(Debug)]
+enum Memory {
+    Own(Slab),
+    /// Somebody else's, from this address on.
+    Lent(u64),
+}
+
 /// Numbers of one type in memory of the card.
 pub struct Buffer<T> {
-    slab: Slab,
+    memory: Memory,
     len: usize,
     kind: PhantomData<fn() -> T>,
 }
@@ -105,7 +113,7 @@ pub struct MapNumber;
 
 impl<T> fmt::Debug for Buffer<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} numbers, {:?}", self.len, self.slab)
+        write!(formatter, "{} numbers, {:?}", self.len, self.memory)
     }
 }
 
@@ -117,14 +125,38 @@ impl<T> Buffer<T> {
         len: usize,
         bytes: usize,
     ) -> Result<Self> {
-        let n_bytes = len
-            .checked_mul(bytes)
-            .ok_or_else(|| fault::too_large(call, "numbers", len))?;
-        Ok(Self {
-            slab: Slab::zeros(streams, call, n_bytes)?,
+        let slab = Slab::zeros(streams, call, bytes_in(call, len, bytes)?)?;
+        Ok(Self::of(Memory::Own(slab), len))
+    }
+
+    /// The same, unset.
+    pub(super) fn unset(
+        streams: &Streams,
+        call: &'static str,
+        len: usize,
+        bytes: usize,
+    ) -> Result<Self> {
+        let slab = Slab::new(streams, call, bytes_in(call, len, bytes)?)?;
+        Ok(Self::of(Memory::Own(slab), len))
+    }
+
+    /// `len` numbers of somebody else, from `address` on.
+    ///
+    /// They may begin anywhere: not for functions that load more than one number at once.
+    ///
+    /// # Safety
+    /// So many numbers lie there as long as the buffer is used, on the stream of the device that
+    /// uses it or between events.
+    pub(crate) unsafe fn lent(address: u64, len: usize) -> Self {
+        Self::of(Memory::Lent(address), len)
+    }
+
+    fn of(memory: Memory, len: usize) -> Self {
+        Self {
+            memory,
             len,
             kind: PhantomData,
-        })
+        }
     }
 
     /// How many numbers it holds.
@@ -134,8 +166,16 @@ impl<T> Buffer<T> {
 
     /// Where it begins.
     pub(super) fn address(&self) -> u64 {
-        self.slab.address()
+        match &self.memory {
+            Memory::Own(slab) => slab.address(),
+            Memory::Lent(address) => *address,
+        }
     }
+}
+
+fn bytes_in(call: &'static str, len: usize, bytes: usize) -> Result<usize> {
+    len.checked_mul(bytes)
+        .ok_or_else(|| fault::too_large(call, "numbers", len))
 }
 
 /// Numbers that are copied as they lie in memory.
@@ -149,6 +189,8 @@ unsafe impl Plain for u8 {}
 unsafe impl Plain for u16 {}
 // SAFETY: plain numbers.
 unsafe impl Plain for f32 {}
+// SAFETY: plain numbers.
+unsafe impl Plain for f64 {}
 
 fn bytes_of<T: Plain>(numbers: &[T]) -> &[u8] {
     // SAFETY: numbers without padding, and the bytes that they take.

@@ -3,10 +3,12 @@
 //! Convolutions are cuDNN's, linear layers cuBLAS's, everything else is in `kernels/`, CUDA C++
 //! that the build script compiles to PTX. One stream of work, one of copies; working memory is the
 //! device's own and grows only while nothing is recorded. Needs compute capability 8.0. The binary
-//! needs the card's libraries to start. Deliberately not here: candle's tensors, several cards.
+//! needs the card's libraries to start. `crate::card` brings candle's tensors. Deliberately not
+//! here: several cards.
 
 mod convolution;
 mod descriptors;
+mod elements;
 mod fault;
 mod functions;
 mod gemm;
@@ -19,14 +21,20 @@ mod memory;
 mod norm;
 mod optimizer;
 mod plan;
+mod planes;
 mod pool;
 mod stream;
+mod turn;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use cudarc::driver::CudaStream;
 
 pub use graph::Recording;
 pub use input::Staging;
 pub use memory::{Buffer, MapNumber};
+pub(crate) use planes::{NormGradients, Places, PlaneNorm};
+pub(crate) use turn::Turned;
 
 use convolution::Convolutions;
 use gemm::Products;
@@ -58,7 +66,16 @@ impl Cuda {
     /// [`super::DeviceFault::NoDevice`] where there is no driver, no such card or one that is too
     /// old; [`super::DeviceFault::OutOfMemory`] where not even working memory is left.
     pub fn new(ordinal: usize, precision: Precision, planning: Planning) -> Result<Self> {
-        let inner = Inner::new(ordinal, precision, planning)?;
+        Self::on(Streams::open(ordinal)?, precision, planning)
+    }
+
+    /// The card of somebody's stream, for work in its order.
+    pub(crate) fn sharing(stream: &Arc<CudaStream>, precision: Precision) -> Result<Self> {
+        Self::on(Streams::shared(stream)?, precision, Planning::Heuristic)
+    }
+
+    fn on(streams: Streams, precision: Precision, planning: Planning) -> Result<Self> {
+        let inner = Inner::new(streams, precision, planning)?;
         Ok(Self {
             inner: Arc::new(inner),
         })
@@ -85,8 +102,7 @@ struct Inner {
 }
 
 impl Inner {
-    fn new(ordinal: usize, precision: Precision, planning: Planning) -> Result<Self> {
-        let streams = Streams::open(ordinal)?;
+    fn new(streams: Streams, precision: Precision, planning: Planning) -> Result<Self> {
         Ok(Self {
             precision,
             letters: Mutex::new(Letters::new(&streams)?),

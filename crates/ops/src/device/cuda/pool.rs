@@ -28,7 +28,7 @@ impl PoolShape {
 
 impl Inner {
     /// `first`, and behind it what every kernel of a pooling ends with.
-    fn pool_arguments(
+    pub(super) fn pool_arguments(
         &self,
         call: Call,
         pool: &PoolShape,

@@ -57,20 +57,32 @@ impl Streams {
         }
         let failed = fault::of_driver("Cuda::new");
         let context = CudaContext::new(ordinal).map_err(&failed)?;
+        // SAFETY: every buffer is used on `work` alone, or between events that are waited for.
+        unsafe { context.disable_event_tracking() };
+        let (work, copies) = (context.new_stream(), context.new_stream());
+        Self::new(work.map_err(&failed)?, copies.map_err(&failed)?)
+    }
+
+    /// Somebody's stream, for work among theirs; what is sent goes through it too.
+    pub(super) fn shared(stream: &Arc<CudaStream>) -> Result<Self> {
+        Self::new(stream.clone(), stream.clone())
+    }
+
+    fn new(work: Arc<CudaStream>, copies: Arc<CudaStream>) -> Result<Self> {
+        let failed = fault::of_driver("Cuda::new");
+        let context = work.context().clone();
         let name = context.name().map_err(&failed)?;
         let capability = context.compute_capability().map_err(&failed)?;
         if capability < LEAST_CAPABILITY {
-            let problem = too_old(ordinal, &name, capability);
+            let problem = too_old(context.ordinal(), &name, capability);
             return Err(DeviceFault::NoDevice { problem });
         }
-        // SAFETY: every buffer is used on `work` alone, or between events that are waited for.
-        unsafe { context.disable_event_tracking() };
         let multiprocessors = context
             .attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)
             .map_err(&failed)?;
         let streams = Self {
-            work: context.new_stream().map_err(&failed)?,
-            copies: context.new_stream().map_err(&failed)?,
+            work,
+            copies,
             context,
             name,
             capability,

@@ -22,3 +22,6 @@
 #include "head.cuh"
 #include "optimizer.cuh"
 #include "input.cuh"
+#include "turn.cuh"
+#include "planes.cuh"
+#include "elements.cuh"
