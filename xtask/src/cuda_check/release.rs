@@ -31,7 +31,8 @@ pub(super) fn build() -> Result<u8> {
     carry(&folder.join("release/cxr"), &carried.join("cxr"))?;
 
     let mut command = in_release(&home, &folder, &["test", "--no-run", "--workspace"]);
-    command.args(["--features", &features(), "--test", TESTS]);
+    command.args(["--features", &features()]);
+    command.args(TESTS.iter().flat_map(|name| ["--test", name]));
     command.args(["--message-format", "json-render-diagnostics"]);
     say("$ cargo test --no-run (the tests that want a card)");
     let output = command
@@ -41,11 +42,8 @@ pub(super) fn build() -> Result<u8> {
     if !output.status.success() {
         return Ok(1);
     }
-    for (package, program) in test_programs(&String::from_utf8_lossy(&output.stdout)) {
-        carry(
-            Path::new(&program),
-            &carried.join(format!("{package}-{TESTS}")),
-        )?;
+    for (name, program) in test_programs(&String::from_utf8_lossy(&output.stdout)) {
+        carry(Path::new(&program), &carried.join(name))?;
     }
     say(&format!("cuda: {}", carried.display()));
     Ok(0)
@@ -70,7 +68,7 @@ fn carry(program: &Path, target: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The crate's folder and the program of each test target in cargo's messages.
+/// The program of each test in cargo's messages, as `ops-cuda`: the crate's folder, the target.
 fn test_programs(messages: &str) -> Vec<(String, String)> {
     let field = |line: &str, name: &str| -> Option<String> {
         let value = line.split_once(&format!("\"{name}\":\""))?.1;
@@ -81,10 +79,8 @@ fn test_programs(messages: &str) -> Vec<(String, String)> {
         .filter_map(|line| {
             let manifest = field(line, "manifest_path")?;
             let package = Path::new(&manifest).parent()?.file_name()?;
-            Some((
-                package.to_string_lossy().into_owned(),
-                field(line, "executable")?,
-            ))
+            let name = format!("{}-{}", package.to_string_lossy(), field(line, "name")?);
+            Some((name, field(line, "executable")?))
         })
         .collect()
 }
@@ -131,11 +127,12 @@ mod tests {
 
     #[test]
     fn test_programs_are_found_among_cargos_messages() {
-        let messages = "{\"reason\":\"compiler-artifact\",\"manifest_path\":\"/a/crates/ops/Cargo.toml\",\"executable\":null}\n\
-            {\"reason\":\"compiler-artifact\",\"manifest_path\":\"/a/crates/ops/Cargo.toml\",\"executable\":\"/t/deps/cuda-1f\"}\n\
+        let messages = "{\"reason\":\"compiler-artifact\",\"manifest_path\":\"/a/crates/ops/Cargo.toml\",\"target\":{\"name\":\"cxr_ops\"},\"executable\":null}\n\
+            {\"reason\":\"compiler-artifact\",\"manifest_path\":\"/a/crates/ops/Cargo.toml\",\"target\":{\"name\":\"cuda\"},\"executable\":\"/t/deps/cuda-1f\"}\n\
             {\"reason\":\"build-finished\",\"success\":true}\n";
         let found = test_programs(messages);
-        assert_eq!(found, [("ops".to_owned(), "/t/deps/cuda-1f".to_owned())]);
+        let expected = ("ops-cuda".to_owned(), "/t/deps/cuda-1f".to_owned());
+        assert_eq!(found, [expected]);
     }
 
     #[test]
