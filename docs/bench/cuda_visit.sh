@@ -35,7 +35,7 @@ nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem --f
 "$folder/cxr" doctor
 
 if [[ " $parts " == *" tests "* ]]; then
-  for program in "$folder"/*-cuda; do
+  for program in "$folder"/*-cuda "$folder"/*-card; do
     # One test at a time: two that fill the card would refuse each other.
     part "tests-$(basename "$program")" 240 "$program" --test-threads 1 --nocapture
   done

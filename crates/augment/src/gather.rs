@@ -153,7 +153,7 @@ mod tests {
                 rows,
             } => ((columns[x], rows[y]), *rotation, *flip),
             Gather::Table(table) => return table[y * width + x],
-            Gather::Bilinear { .. } => unreachable!("nearest"),
+            Gather::Still | Gather::Bilinear { .. } => unreachable!("a nearest-neighbour draw"),
         };
         let (u, v) = fixed(rotation, turned);
         if !inside(turned) || !inside((u, v)) {

@@ -23,7 +23,7 @@ pub struct Predictor {
 
 #[derive(Debug)]
 enum Engine {
-    Cpu(Folded),
+    Cpu(Box<Folded>),
     // One pass at a time: a device has one stream of work.
     Device(Mutex<Box<dyn DevicePass>>),
 }
@@ -50,7 +50,7 @@ impl Predictor {
     ) -> Result<Self, InferError> {
         let engine = match compute.with_device(PutOnDevice(network))? {
             Some(pass) => Engine::Device(Mutex::new(pass?)),
-            None => Engine::Cpu(Folded::new(network, Isa::best())?),
+            None => Engine::Cpu(Box::new(Folded::new(network, Isa::best())?)),
         };
         Ok(Self {
             network: engine,

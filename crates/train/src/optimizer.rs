@@ -125,11 +125,8 @@ impl Adam {
 
     /// Mean and mean square of each parameter, row-major in its shape, by its name.
     #[must_use]
-    pub fn moments(&self) -> BTreeMap<String, (Vec<f32>, Vec<f32>)> {
-        let of = |slot: &Slot| {
-            let AdamMoments { mean, mean_square } = &slot.moments;
-            (slot.name.clone(), (mean.clone(), mean_square.clone()))
-        };
+    pub fn moments(&self) -> BTreeMap<String, AdamMoments> {
+        let of = |slot: &Slot| (slot.name.clone(), slot.moments.clone());
         self.slots.iter().map(of).collect()
     }
 
@@ -139,21 +136,22 @@ impl Adam {
     /// A moment is missing or has another length; nothing is taken up then.
     pub fn set_moments(
         &mut self,
-        mut moments: BTreeMap<String, (Vec<f32>, Vec<f32>)>,
+        mut moments: BTreeMap<String, AdamMoments>,
     ) -> Result<(), TrainError> {
         for Slot {
             name, parameter, ..
         } in &self.slots
         {
             let n = parameter.elem_count();
-            let fits = |(mean, square): &(Vec<f32>, Vec<f32>)| [mean.len(), square.len()] == [n; 2];
+            let fits =
+                |moments: &AdamMoments| [moments.mean.len(), moments.mean_square.len()] == [n; 2];
             if !moments.get(name).is_some_and(fits) {
                 return Err(TrainError::OptimizerState { name: name.clone() });
             }
         }
         for slot in &mut self.slots {
-            if let Some((mean, mean_square)) = moments.remove(&slot.name) {
-                slot.moments = AdamMoments { mean, mean_square };
+            if let Some(moments) = moments.remove(&slot.name) {
+                slot.moments = moments;
             }
         }
         Ok(())

@@ -106,14 +106,18 @@ fn test(home: &CudaHome) -> Result<u8> {
 /// A task of cargo over the whole workspace with the feature: the features of all other packages,
 /// and so what is built of them, are then those of the checks without it.
 fn with_feature(task: &str) -> Command {
-    let features = PACKAGES.map(|name| format!("{name}/cuda")).join(",");
-    let mut command = cargo(&[task, "--workspace", "--locked", "--features", &features]);
+    let mut command = cargo(&[task, "--workspace", "--locked", "--features", &features()]);
     for name in BUILT_APART {
         let setting = format!("profile.dev.package.{name}.codegen-units=15");
         command.args(["--config", &setting]);
     }
     command.current_dir(workspace_root());
     command
+}
+
+/// The feature in every package that has it.
+fn features() -> String {
+    PACKAGES.map(|name| format!("{name}/cuda")).join(",")
 }
 
 fn on_emulator<'a>(command: &'a mut Command, home: &CudaHome, order: &str) -> &'a mut Command {

@@ -8,7 +8,7 @@ use cxr_ops::device::{AdamFactors, DeviceFault, PictureGather, Precision};
 use super::backward::{factors_len, feature_gradient_len};
 use super::buffers::{SAVED, tables_len};
 use super::plan::{Plan, Purpose};
-use super::trainer::OUTCOME;
+use super::state::OUTCOME;
 use crate::architecture::ModelConfig;
 use crate::fault::ModelFault;
 

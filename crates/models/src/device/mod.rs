@@ -15,9 +15,11 @@ mod order;
 mod parameters;
 mod pass;
 mod plan;
+mod planner;
 mod predictor;
 mod recordings;
 mod resnet;
+mod state;
 mod trainer;
 mod xray_cnn;
 

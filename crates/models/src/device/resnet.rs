@@ -10,7 +10,8 @@ use cxr_ops::nhwc::{MapSize, Onto};
 
 use super::backward::{Backward, Gated};
 use super::pass::{Added, Pass};
-use super::plan::{ConvNorm, INPUT, LinearPlan, MapId, Planner, PoolPlan};
+use super::plan::{ConvNorm, INPUT, LinearPlan, MapId, PoolPlan};
+use super::planner::Planner;
 use crate::architecture::ModelConfig;
 use crate::fault::ModelFault;
 use crate::resnet::{BlockPlan, STEM_GEOMETRY, STEM_POOL};

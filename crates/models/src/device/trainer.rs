@@ -16,23 +16,18 @@ use cxr_ops::device::{self, AdamFactors, Device, Part};
 use cxr_ops::kernels::dropout;
 use cxr_ops::{AdamMoments, DropoutKey, OpError};
 
-use super::backward::{Backward, BackwardBuffers};
-use super::buffers::Buffers;
 use super::layout::{Arena, Slot};
 use super::memory::Memory;
-use super::optimizer::{AdamArenas, GradientArenas};
-use super::parameters::{Parameters, read_floats, set_numbers};
-use super::pass::{Moments, Pass};
-use super::plan::{Layers, Plan, Purpose};
+use super::parameters::{read_floats, set_numbers};
+use super::pass::Moments;
+use super::plan::{Plan, Purpose};
 use super::predictor::{check_batch, forward};
 use super::recordings::Recordings;
+use super::state::{OUTCOME, State, drops_out};
 use super::{DeviceImages, Labels, check_network};
 use crate::fault::{AtLayer, ModelFault};
 use crate::network::Network;
 use crate::step::Gradients;
-
-/// Loss and length of the gradient.
-pub(crate) const OUTCOME: usize = 2;
 
 /// What a training step gave.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,116 +85,6 @@ pub struct DeviceTrainer<D: Device> {
     recordings: Recordings<D, Work>,
     /// Batches that moved the statistics of each norm.
     counts: Vec<i64>,
-}
-
-/// All that lies on the device.
-#[derive(Debug)]
-struct State<D: Device> {
-    parameters: Parameters<D>,
-    buffers: Buffers<D>,
-    gradients: GradientArenas<D>,
-    adam: AdamArenas<D>,
-    backward: BackwardBuffers<D>,
-    targets: D::Floats,
-    mask: D::Floats,
-    pos_weights: D::Floats,
-    outcome: D::Floats,
-}
-
-impl<D: Device> State<D> {
-    fn new(device: &D, plan: &Plan, batch: usize) -> device::Result<Self> {
-        let findings = plan.last.outputs;
-        let mut pos_weights = device.floats(findings)?;
-        device.write_floats(&mut pos_weights, 0, &vec![1.0; findings])?;
-        Ok(Self {
-            parameters: Parameters::new(device, &plan.layout)?,
-            buffers: Buffers::new(device, plan, batch)?,
-            gradients: GradientArenas::new(device, &plan.layout)?,
-            adam: AdamArenas::new(device, &plan.layout)?,
-            backward: BackwardBuffers::new(device, plan, batch)?,
-            targets: device.floats(batch * findings)?,
-            mask: device.floats(batch * findings)?,
-            pos_weights,
-            outcome: device.floats(OUTCOME)?,
-        })
-    }
-
-    fn pass<'a>(&'a mut self, device: &'a D, images: usize, moments: Moments) -> Pass<'a, D> {
-        Pass {
-            device,
-            images,
-            moments,
-            parameters: &mut self.parameters,
-            buffers: &mut self.buffers,
-        }
-    }
-
-    /// Forward and loss; the loss's gradient by the logits.
-    fn lose(&mut self, device: &D, plan: &Plan, images: usize) -> Result<(), ModelFault> {
-        let mut pass = Pass {
-            device,
-            images,
-            moments: Moments::OfBatch,
-            parameters: &mut self.parameters,
-            buffers: &mut self.buffers,
-        };
-        let factors = drops_out(plan).then_some(&self.backward.dropout);
-        forward(plan, &mut pass, factors)?;
-        device
-            .bce(
-                images,
-                plan.last.outputs,
-                &self.buffers.logits,
-                &self.targets,
-                &self.mask,
-                &self.pos_weights,
-                &mut self.backward.logit_gradient,
-                &mut self.outcome,
-            )
-            .at("loss")
-    }
-
-    /// Backward, and the length of the gradient.
-    fn differentiate(&mut self, device: &D, plan: &Plan, images: usize) -> Result<(), ModelFault> {
-        let pass = Pass {
-            device,
-            images,
-            moments: Moments::OfBatch,
-            parameters: &mut self.parameters,
-            buffers: &mut self.buffers,
-        };
-        let mut back = Backward {
-            pass,
-            gradients: &mut self.gradients,
-            memory: &mut self.backward,
-            drops_out: drops_out(plan),
-        };
-        back.classify(&plan.last)?;
-        if plan.last.trains_before {
-            match &plan.layers {
-                Layers::ResNet(layers) => layers.backward(&mut back)?,
-                Layers::XrayCnn(layers) => layers.backward(&mut back)?,
-            }
-        }
-        let (weights, vectors) = (plan.layout.weights.trained, plan.layout.vectors.trained);
-        let gradients = &self.gradients;
-        Ok(device.gradient_norm(
-            (&gradients.weights, weights),
-            (&gradients.vectors, vectors),
-            &mut self.outcome,
-        )?)
-    }
-
-    fn update(&mut self, device: &D, plan: &Plan) -> Result<(), ModelFault> {
-        let Self {
-            parameters,
-            gradients,
-            adam,
-            outcome,
-            ..
-        } = self;
-        Ok(adam.step(device, &plan.layout, gradients, outcome, parameters)?)
-    }
 }
 
 impl<D: Device> DeviceTrainer<D> {
@@ -491,10 +376,6 @@ impl<D: Device> DeviceTrainer<D> {
         }
         Ok(())
     }
-}
-
-fn drops_out(plan: &Plan) -> bool {
-    plan.config.dropout > 0.0
 }
 
 /// Whether means and 1/√(variance + ε) [2, C] are those of finite moments.

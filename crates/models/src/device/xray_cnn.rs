@@ -9,7 +9,8 @@ use cxr_ops::nhwc::Onto;
 
 use super::backward::Backward;
 use super::pass::Pass;
-use super::plan::{ConvPlan, INPUT, LinearPlan, MapId, Planner, PoolPlan};
+use super::plan::{ConvPlan, INPUT, LinearPlan, MapId, PoolPlan};
+use super::planner::Planner;
 use crate::fault::ModelFault;
 use crate::xray_cnn::{CHANNELS, GEOMETRY, POOL, convolution_name};
 

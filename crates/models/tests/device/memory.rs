@@ -13,11 +13,11 @@ fn holds<T: Real>(architecture: Architecture) {
     let network = Network::new(&config, 1).unwrap();
     let mut trainer = DeviceTrainer::new(Watched::<T>::default(), &network, BATCH).unwrap();
     let planned = device_memory(&config, T::PRECISION, BATCH).unwrap();
-    assert_eq!(trainer.device().allocated.get(), planned, "{architecture}");
+    assert_eq!(trainer.device().allocated(), planned, "{architecture}");
     for n in [BATCH, 2, BATCH, 2] {
         step(&mut trainer, &Batch::new(&config, n, 1), None);
     }
-    assert_eq!(trainer.device().allocated.get(), planned, "{architecture}");
+    assert_eq!(trainer.device().allocated(), planned, "{architecture}");
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_predictor_takes_less_memory_than_a_trainer() {
         let predictor = DevicePredictor::new(Watched::<f32>::default(), &network, 32).unwrap();
         let trainer = device_memory(&config, f32::PRECISION, 32).unwrap();
         assert!(
-            2 * predictor.device().allocated.get() < trainer,
+            2 * predictor.device().allocated() < trainer,
             "{architecture}"
         );
     }
@@ -74,9 +74,9 @@ fn a_step_is_run_once_recorded_once_and_replayed_from_then_on() {
     let mut trainer = DeviceTrainer::new(Watched::<f32>::default(), &network, BATCH).unwrap();
     let adam = AdamFactors::new(1, &cxr_ops::AdamParameters::default());
     let mut calls_of = |n: usize, adam: Option<&AdamFactors>| {
-        trainer.device().calls.borrow_mut().clear();
+        trainer.device().take_calls();
         step(&mut trainer, &Batch::new(&config, n, 1), adam);
-        trainer.device().calls.take()
+        trainer.device().take_calls()
     };
     let first = calls_of(BATCH, Some(&adam));
     let second = calls_of(BATCH, Some(&adam));

@@ -1,7 +1,7 @@
 //! A device that counts what is allocated, has only so much memory, keeps the names of its calls and
 //! works out nothing. It records: while it does, it takes no call that a card could not record.
 
-use std::cell::{Cell, RefCell};
+use std::sync::{Arc, Mutex};
 
 use cxr_ops::device::{
     Activation, Device, DeviceFault, Gate, NormPlaces, Numbers, Part, Pixels, PoolShape, Precision,
@@ -11,13 +11,19 @@ use cxr_ops::kernels::conv::ConvShape;
 use cxr_ops::kernels::linear::LinearShape;
 use cxr_ops::nhwc::Onto;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Watched<T: Real> {
     inner: Reference<T>,
     memory: Option<u64>,
-    pub(crate) allocated: Cell<u64>,
-    pub(crate) calls: RefCell<Vec<&'static str>>,
-    is_recording: Cell<bool>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What all clones have seen.
+#[derive(Debug, Default)]
+struct Seen {
+    allocated: u64,
+    calls: Vec<&'static str>,
+    is_recording: bool,
 }
 
 impl<T: Real> Watched<T> {
@@ -28,25 +34,33 @@ impl<T: Real> Watched<T> {
         }
     }
 
+    pub(crate) fn allocated(&self) -> u64 {
+        self.seen.lock().unwrap().allocated
+    }
+
+    /// The calls since this was asked last.
+    pub(crate) fn take_calls(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.seen.lock().unwrap().calls)
+    }
+
     fn note(&self, call: &'static str) {
         let on_the_host = ["write_", "read_", "staging", "send", "synchronize"];
         let is_on_the_host = on_the_host.iter().any(|start| call.starts_with(start));
-        assert!(
-            !(self.is_recording.get() && is_on_the_host),
-            "{call} is recorded"
-        );
-        self.calls.borrow_mut().push(call);
+        let mut seen = self.seen.lock().unwrap();
+        assert!(!(seen.is_recording && is_on_the_host), "{call} is recorded");
+        seen.calls.push(call);
     }
 
     fn allocate(&self, bytes: usize) -> Result<()> {
-        assert!(!self.is_recording.get(), "an allocation is recorded");
+        let mut seen = self.seen.lock().unwrap();
+        assert!(!seen.is_recording, "an allocation is recorded");
         assert!(bytes > 0, "a buffer is empty");
-        let (asked, used) = (bytes as u64, self.allocated.get());
+        let (asked, used) = (bytes as u64, seen.allocated);
         if let Some(total) = self.memory.filter(|total| used + asked > *total) {
             let free = total - used;
             return Err(DeviceFault::OutOfMemory { asked, free, total });
         }
-        self.allocated.set(used + asked);
+        seen.allocated = used + asked;
         Ok(())
     }
 }
@@ -84,14 +98,14 @@ impl<T: Real> Device for Watched<T> {
         self.inner.bytes(len)
     }
     fn memory(&self) -> Result<Option<(u64, u64)>> {
-        let free = |total| (total - self.allocated.get(), total);
+        let free = |total| (total - self.allocated(), total);
         Ok(self.memory.map(free))
     }
     fn record(&self, work: impl FnOnce() -> Result<()>) -> Result<Option<()>> {
-        self.calls.borrow_mut().push("record");
-        self.is_recording.set(true);
+        self.note("record");
+        self.seen.lock().unwrap().is_recording = true;
         let done = work();
-        self.is_recording.set(false);
+        self.seen.lock().unwrap().is_recording = false;
         done.map(Some)
     }
     fn replay(&self, _recording: &()) -> Result<()> {

@@ -7,6 +7,11 @@ use crate::device::Result;
 
 /// Threads of every block but those that finish sums.
 pub(super) const BLOCK: u32 = 256;
+/// Blocks that work on columns for each multiprocessor: its registers hold so many, so all run at
+/// once.
+pub(super) const BLOCKS_HELD: usize = 3;
+/// Blocks of everything else: as many threads as a multiprocessor has.
+pub(super) const FLAT_BLOCKS: usize = 8;
 /// Channels that a block finishes sums of.
 const FINISH_CHANNELS: u32 = 32;
 /// Threads for each of them.

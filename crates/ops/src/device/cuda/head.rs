@@ -1,8 +1,8 @@
 //! What lies between the last map and the loss: means over places, roundings, biases, the loss.
 
-use super::grid::{Grid, int};
+use super::grid::{FLAT_BLOCKS, Grid, int};
 use super::launch::arguments;
-use super::norm::{PASS_BLOCKS, at};
+use super::norm::at;
 use super::{Floats, Inner, Map};
 use crate::device::Result;
 use crate::device::checks::Call;
@@ -19,7 +19,7 @@ pub(super) struct Labels<'a> {
 impl Inner {
     /// A thread for each load of `len` numbers of a map.
     pub(super) fn flat_loads(&self, len: usize) -> Grid {
-        let most = self.streams.multiprocessors * PASS_BLOCKS;
+        let most = self.streams.multiprocessors * FLAT_BLOCKS;
         Grid::flat(len.div_ceil(self.numbers_per_load()), most)
     }
 
@@ -94,7 +94,7 @@ impl Inner {
         let call = Call("scale");
         call.holds("the factors", factors.len(), len)?;
         call.holds("the numbers", numbers.len(), len)?;
-        let most = self.streams.multiprocessors * PASS_BLOCKS;
+        let most = self.streams.multiprocessors * FLAT_BLOCKS;
         self.launch(
             call.0,
             Grid::flat(len, most),

@@ -4,10 +4,9 @@ use std::fmt;
 
 use cudarc::driver::{CudaEvent, PinnedHostSlice, result};
 
-use super::grid::{Grid, int};
+use super::grid::{FLAT_BLOCKS, Grid, int};
 use super::launch::arguments;
 use super::memory::Slab;
-use super::norm::PASS_BLOCKS;
 use super::stream::Streams;
 use super::{Bytes, Cuda, Floats, Inner, Map, fault};
 use crate::device::checks::Call;
@@ -183,7 +182,7 @@ impl Inner {
     }
 
     fn grid_of_pixels(&self, images: usize, places: usize) -> Grid {
-        let most = self.streams.multiprocessors * PASS_BLOCKS;
+        let most = self.streams.multiprocessors * FLAT_BLOCKS;
         Grid::flat_each(places, most, images)
     }
 

@@ -57,7 +57,7 @@ const PLAIN: [&str; 31] = [
 ];
 
 /// Kernels for maps: `cxr_<name>_f32` and `cxr_<name>_bf16`.
-const FOR_MAPS: [&str; 25] = [
+const FOR_MAPS: [&str; 29] = [
     "norm_moments",
     "norm_apply_none",
     "norm_apply_map",
@@ -74,8 +74,12 @@ const FOR_MAPS: [&str; 25] = [
     "pool_forward_3",
     "pool_gradient_sums",
     "bias_gradient_sums",
-    "pool_backward_plain",
-    "pool_backward_norm",
+    "pool_backward_plain_any",
+    "pool_backward_plain_1",
+    "pool_backward_plain_2",
+    "pool_backward_norm_any",
+    "pool_backward_norm_1",
+    "pool_backward_norm_2",
     "mean_of_places",
     "spread_to_places",
     "round",

@@ -1,7 +1,7 @@
 //! Batch norms: what is launched for moments, the affine map and the way back.
 
 use super::Inner;
-use super::grid::{Columns, Grid, int, moments_bytes, sums_bytes};
+use super::grid::{BLOCKS_HELD, Columns, Grid, int, moments_bytes, sums_bytes};
 use super::launch::arguments;
 use super::memory::Buffer;
 use super::{Cuda, Floats, Map};
@@ -9,11 +9,6 @@ use crate::device::checks::Call;
 use crate::device::{
     Activation, Gate, NORM_EPSILON, NORM_MOMENTUM, NormPlaces, Result, Rows, Shortcut,
 };
-
-/// Blocks of sums that a multiprocessor holds at once.
-pub(super) const SUM_BLOCKS: usize = 4;
-/// Blocks of maps that are read and written once.
-pub(super) const PASS_BLOCKS: usize = 8;
 
 /// Where the working memory of a norm is.
 pub(super) struct Sums {
@@ -33,7 +28,7 @@ impl Inner {
 
     /// Working memory for sums over rows.
     pub(super) fn sums(&self, call: Call, of: Rows) -> Result<Sums> {
-        let most = self.streams.multiprocessors * SUM_BLOCKS;
+        let most = self.streams.multiprocessors * BLOCKS_HELD;
         let blocks = self.columns(of.channels).blocks_for(of.rows, most);
         let moments = self.scratch(call.0, sums_bytes(of.channels, blocks))?;
         let partial = moments + moments_bytes(of.channels) as u64;
@@ -47,7 +42,7 @@ impl Inner {
     /// Blocks for a map that is read once.
     pub(super) fn pass(&self, of: Rows) -> Grid {
         let columns = self.columns(of.channels);
-        let most = self.streams.multiprocessors * PASS_BLOCKS;
+        let most = self.streams.multiprocessors * BLOCKS_HELD;
         columns.grid(columns.blocks_for(of.rows, most))
     }
 

@@ -1,8 +1,7 @@
 //! The norm of the gradients, and Adam over arenas.
 
-use super::grid::Grid;
+use super::grid::{FLAT_BLOCKS, Grid};
 use super::launch::arguments;
-use super::norm::{PASS_BLOCKS, SUM_BLOCKS};
 use super::{Floats, Inner, Map};
 use crate::device::checks::Call;
 use crate::device::{Part, Result};
@@ -28,7 +27,7 @@ impl Inner {
         call.holds("the weight gradients", weights.len(), n_weights)?;
         call.holds("the vector gradients", vectors.len(), n_vectors)?;
         call.outcome(outcome.len())?;
-        let most = self.streams.multiprocessors * SUM_BLOCKS;
+        let most = self.streams.multiprocessors * FLAT_BLOCKS;
         let of_weights = Grid::flat(n_weights.div_ceil(self.numbers_per_load()), most);
         let of_vectors = Grid::flat(n_vectors.div_ceil(ADAM_NUMBERS), most);
         let [n_first, n_second] = [of_weights, of_vectors].map(|grid| grid.blocks[0] as usize);
@@ -100,7 +99,7 @@ impl Inner {
         call.adam(factors.len(), outcome.len())?;
         call.holds_part("the means", arenas.mean.len(), part)?;
         call.holds_part("the mean squares", arenas.mean_square.len(), part)?;
-        let most = self.streams.multiprocessors * PASS_BLOCKS;
+        let most = self.streams.multiprocessors * FLAT_BLOCKS;
         // One group more than whole ones, as neither end need be at a group's.
         let groups = part.len / ADAM_NUMBERS + 2;
         self.launch(

@@ -6,6 +6,7 @@ use super::norm::at;
 use super::{Bytes, Floats, Inner, Map};
 use crate::device::checks::Call;
 use crate::device::{NormPlaces, PoolShape, Result, Rows};
+use crate::kernels::Window;
 
 impl PoolShape {
     /// The places before the pooling.
@@ -198,13 +199,21 @@ impl Inner {
         call.holds("the gradient", gradient.len(), pool.output_len())?;
         call.holds("the picked places", picked.len(), pool.output_len())?;
         call.holds("the output", output.len(), pool.input_len())?;
-        let (kernel, input, factors) = match norm {
-            None => ("pool_backward_plain", 0, 0),
+        let (input, factors) = match norm {
+            None => (0, 0),
             Some((input, factors)) => {
                 call.holds("the input", input.len(), pool.input_len())?;
                 call.factors(pool.channels, factors.len())?;
-                ("pool_backward_norm", input.address(), factors.address())
+                (input.address(), factors.address())
             }
+        };
+        let kernel = match (norm, windows_over_a_place(&pool.window)) {
+            (None, [1, 1]) => "pool_backward_plain_1",
+            (None, [2, 2]) => "pool_backward_plain_2",
+            (None, _) => "pool_backward_plain_any",
+            (Some(_), [1, 1]) => "pool_backward_norm_1",
+            (Some(_), [2, 2]) => "pool_backward_norm_2",
+            (Some(_), _) => "pool_backward_norm_any",
         };
         let first = arguments![
             gradient.address(),
@@ -215,5 +224,29 @@ impl Inner {
         ];
         let all = self.pool_arguments(call, pool, first)?;
         self.launch(kernel, self.pass(pool.input_rows()), &all)
+    }
+}
+
+/// How many windows cover a place along each axis, at most.
+fn windows_over_a_place(window: &Window) -> [usize; 2] {
+    window.kernel.map(|places| places.div_ceil(window.stride))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_over_a_place_are_counted_along_each_axis() {
+        let window = |kernel, stride| Window {
+            input: [9, 9],
+            kernel,
+            stride,
+            padding: [0, 0],
+        };
+        assert_eq!(windows_over_a_place(&window([2, 2], 2)), [1, 1]);
+        assert_eq!(windows_over_a_place(&window([3, 3], 2)), [2, 2]);
+        assert_eq!(windows_over_a_place(&window([3, 1], 1)), [3, 1]);
+        assert_eq!(windows_over_a_place(&window([2, 2], 3)), [1, 1]);
     }
 }

@@ -5,7 +5,8 @@
 
 // Threads of every block that works on columns.
 #define BLOCK 256
-// Blocks of a gradient's kernels that a multiprocessor must have registers for.
+// Blocks that a multiprocessor must have registers for: as many as it is given, so that all run at
+// once, and none after the others.
 #define BLOCKS_HELD 3
 
 struct Column {

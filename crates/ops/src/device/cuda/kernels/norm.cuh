@@ -47,7 +47,7 @@ __device__ __forceinline__ void norm_moments(float *shared, const T *__restrict_
 }
 
 #define NORM_MOMENTS(NAME, T)                                                                     \
-  extern "C" __global__ void __launch_bounds__(BLOCK)                                             \
+  extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_HELD)                                \
       NAME(const T *input, float *partial, long long rows, int channels, int lanes) {             \
     CXR_SHARED(float, shared);                                                                    \
     norm_moments<T>(shared, input, partial, rows, channels, lanes);                               \
@@ -158,7 +158,7 @@ __device__ __forceinline__ void norm_apply(const T *__restrict__ input,
 }
 
 #define NORM_APPLY(NAME, T, SHORTCUT)                                                             \
-  extern "C" __global__ void __launch_bounds__(BLOCK)                                             \
+  extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_HELD)                                \
       NAME(const T *input, const float *saved, const T *shortcut, const float *shortcut_saved,    \
            int has_relu, T *output, long long rows, int channels, int lanes) {                    \
     norm_apply<T, SHORTCUT>(input, saved, shortcut, shortcut_saved, has_relu, output, rows,       \

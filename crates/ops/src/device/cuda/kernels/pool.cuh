@@ -33,6 +33,14 @@ __device__ __forceinline__ Place place_of(long long row, int height, int width) 
   return place;
 }
 
+__device__ __forceinline__ bool is_in(int place, int len) {
+  return (unsigned)place < (unsigned)len;
+}
+
+__device__ __forceinline__ int nearest_in(int place, int len) {
+  return place < 0 ? 0 : place < len ? place : len - 1;
+}
+
 // The bytes of one load's channels.
 template <int N> __device__ __forceinline__ void load_picked(const uint8_t *from, int *picked);
 template <> __device__ __forceinline__ void load_picked<4>(const uint8_t *from, int *picked) {
@@ -90,18 +98,19 @@ __device__ __forceinline__ void pool_forward(const T *__restrict__ input,
     }
 #pragma unroll
     for (int tap_y = 0; tap_y < kernel_height; tap_y++) {
-      const int y = top + tap_y;
-      if (y < 0 || y >= pool.height) continue;
-      const T *line = input + ((place.image * pool.height + y) * pool.width) * pool.channels;
 #pragma unroll
       for (int tap_x = 0; tap_x < kernel_width; tap_x++) {
-        const int column_x = left + tap_x;
-        if (column_x < 0 || column_x >= pool.width) continue;
-        load<T>(line + (long long)column_x * pool.channels + column.channel, x);
+        const int y = top + tap_y, column_x = left + tap_x;
+        const bool is_inside = is_in(y, pool.height) && is_in(column_x, pool.width);
+        // A load without a branch, so that those of a window are on their way at once.
+        const long long from = (place.image * pool.height + nearest_in(y, pool.height)) *
+                                   pool.width +
+                               nearest_in(column_x, pool.width);
+        load<T>(input + from * pool.channels + column.channel, x);
 #pragma unroll
         for (int i = 0; i < N; i++) {
           const float value = relu(scaled(scale[i], x[i], shift[i]));
-          const bool is_larger = value > largest[i] || value != value;
+          const bool is_larger = is_inside && (value > largest[i] || value != value);
           largest[i] = is_larger ? value : largest[i];
           taps[i] = is_larger ? tap_y * kernel_width + tap_x : taps[i];
         }
@@ -114,7 +123,7 @@ __device__ __forceinline__ void pool_forward(const T *__restrict__ input,
 }
 
 #define POOL_FORWARD(NAME, T, K)                                                                  \
-  extern "C" __global__ void __launch_bounds__(BLOCK)                                             \
+  extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_HELD)                                \
       NAME(const T *input, const float *scales, const float *shifts, T *output, uint8_t *picked,  \
            POOL_PARAMETERS) {                                                                     \
     pool_forward<T, K>(input, scales, shifts, output, picked, POOL, lanes);                       \
@@ -162,8 +171,7 @@ __device__ __forceinline__ void pool_gradient_sums(float *shared, T *__restrict_
         const int tap_y = taps[i] / pool.kernel_width, tap_x = taps[i] % pool.kernel_width;
         const int y = top + tap_y, column_x = left + tap_x;
         // No byte that the forward pass wrote leads outside.
-        const bool is_inside = (unsigned)y < (unsigned)pool.height &&
-                               (unsigned)column_x < (unsigned)pool.width;
+        const bool is_inside = is_in(y, pool.height) && is_in(column_x, pool.width);
         const long long from = (place.image * pool.height + y) * pool.width + column_x;
         const float x =
             is_inside ? to_float(input[from * pool.channels + column.channel + i]) : mean[i];
@@ -176,7 +184,7 @@ __device__ __forceinline__ void pool_gradient_sums(float *shared, T *__restrict_
 }
 
 #define POOL_GRADIENT_SUMS(NAME, T)                                                               \
-  extern "C" __global__ void __launch_bounds__(BLOCK)                                             \
+  extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_HELD)                                \
       NAME(T *gradient, const T *pooled, const uint8_t *picked, const T *input,                   \
            const float *saved, float *partial, POOL_PARAMETERS) {                                 \
     CXR_SHARED(float, shared);                                                                    \
@@ -222,7 +230,7 @@ __device__ __forceinline__ void bias_gradient_sums(float *shared, T *__restrict_
 }
 
 #define BIAS_GRADIENT_SUMS(NAME, T)                                                               \
-  extern "C" __global__ void __launch_bounds__(BLOCK)                                             \
+  extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_HELD)                                \
       NAME(T *gradient, const T *activation, float *partial, long long rows, int channels,        \
            int lanes) {                                                                           \
     CXR_SHARED(float, shared);                                                                    \
@@ -241,8 +249,9 @@ extern "C" __global__ void __launch_bounds__(FINISH_CHANNELS *FINISH_SLICES)
 }
 CXR_KERNEL(cxr_bias_gradient_finish)
 
-// Each place of the map before the pooling collects from the windows that picked it.
-template <typename T, bool HAS_NORM>
+// Each place of the map before the pooling collects from the windows that picked it. WINDOWS is how
+// many of them cover a place along an axis where the compiler shall know it, else 0.
+template <typename T, bool HAS_NORM, int WINDOWS>
 __device__ __forceinline__ void pool_backward(const T *__restrict__ gradient,
                                               const uint8_t *__restrict__ picked,
                                               const T *__restrict__ input,
@@ -252,6 +261,8 @@ __device__ __forceinline__ void pool_backward(const T *__restrict__ gradient,
   const int N = Vector<T>::N;
   const Column column = column_of_thread<N>(lanes, pool.channels);
   if (!column.has_work) return;
+  const int windows_y = WINDOWS ? WINDOWS : (pool.kernel_height - 1) / pool.stride + 1;
+  const int windows_x = WINDOWS ? WINDOWS : (pool.kernel_width - 1) / pool.stride + 1;
   const long long rows = (long long)pool.images * pool.height * pool.width;
   float by_gradient[N], by_input[N], constant[N], sum[N], g[N], x[N];
   int taps[N];
@@ -266,19 +277,26 @@ __device__ __forceinline__ void pool_backward(const T *__restrict__ gradient,
     if (HAS_NORM) load<T>(input + at, x);
 #pragma unroll
     for (int i = 0; i < N; i++) sum[i] = 0.f;
-    // The windows over a place begin at most a kernel before it.
+    // The last windows that begin at the place or before it, then those in front of them.
     const int y = place.y + pool.pad_top, x_padded = place.x + pool.pad_left;
-    const int before_y = y - pool.kernel_height + 1, before_x = x_padded - pool.kernel_width + 1;
-    const int first_y = before_y > 0 ? (before_y + pool.stride - 1) / pool.stride : 0;
-    const int first_x = before_x > 0 ? (before_x + pool.stride - 1) / pool.stride : 0;
-    for (int out_y = first_y; out_y < pool.out_height && out_y * pool.stride <= y; out_y++) {
-      for (int out_x = first_x; out_x < pool.out_width && out_x * pool.stride <= x_padded;
-           out_x++) {
-        const int tap = (y - out_y * pool.stride) * pool.kernel_width + x_padded -
-                        out_x * pool.stride;
-        const long long from =
-            ((place.image * pool.out_height + out_y) * pool.out_width + out_x) * pool.channels +
-            column.channel;
+    const int last_y = (unsigned)y / (unsigned)pool.stride;
+    const int last_x = (unsigned)x_padded / (unsigned)pool.stride;
+#pragma unroll
+    for (int before_y = windows_y - 1; before_y >= 0; before_y--) {
+#pragma unroll
+      for (int before_x = windows_x - 1; before_x >= 0; before_x--) {
+        const int out_y = last_y - before_y, out_x = last_x - before_x;
+        const int tap_y = y - out_y * pool.stride, tap_x = x_padded - out_x * pool.stride;
+        const bool is_over = is_in(out_y, pool.out_height) && is_in(out_x, pool.out_width) &&
+                             tap_y < pool.kernel_height && tap_x < pool.kernel_width;
+        const int tap = is_over ? tap_y * pool.kernel_width + tap_x : -1;
+        // Loads without a branch, as in the forward pass.
+        const long long from = ((place.image * pool.out_height +
+                                 nearest_in(out_y, pool.out_height)) *
+                                    pool.out_width +
+                                nearest_in(out_x, pool.out_width)) *
+                                   pool.channels +
+                               column.channel;
         load<T>(gradient + from, g);
         load_picked<N>(picked + from, taps);
 #pragma unroll
@@ -294,14 +312,22 @@ __device__ __forceinline__ void pool_backward(const T *__restrict__ gradient,
   }
 }
 
-#define POOL_BACKWARD(NAME, T, HAS_NORM)                                                          \
+#define POOL_BACKWARD(NAME, T, HAS_NORM, WINDOWS)                                                 \
   extern "C" __global__ void __launch_bounds__(BLOCK, BLOCKS_HELD)                                \
       NAME(const T *gradient, const uint8_t *picked, const T *input, const float *factors,        \
            T *output, POOL_PARAMETERS) {                                                          \
-    pool_backward<T, HAS_NORM>(gradient, picked, input, factors, output, POOL, lanes);            \
+    pool_backward<T, HAS_NORM, WINDOWS>(gradient, picked, input, factors, output, POOL, lanes);   \
   }                                                                                               \
   CXR_KERNEL(NAME)
-POOL_BACKWARD(cxr_pool_backward_plain_f32, float, false)
-POOL_BACKWARD(cxr_pool_backward_norm_f32, float, true)
-POOL_BACKWARD(cxr_pool_backward_plain_bf16, bf16, false)
-POOL_BACKWARD(cxr_pool_backward_norm_bf16, bf16, true)
+POOL_BACKWARD(cxr_pool_backward_plain_any_f32, float, false, 0)
+POOL_BACKWARD(cxr_pool_backward_plain_1_f32, float, false, 1)
+POOL_BACKWARD(cxr_pool_backward_plain_2_f32, float, false, 2)
+POOL_BACKWARD(cxr_pool_backward_norm_any_f32, float, true, 0)
+POOL_BACKWARD(cxr_pool_backward_norm_1_f32, float, true, 1)
+POOL_BACKWARD(cxr_pool_backward_norm_2_f32, float, true, 2)
+POOL_BACKWARD(cxr_pool_backward_plain_any_bf16, bf16, false, 0)
+POOL_BACKWARD(cxr_pool_backward_plain_1_bf16, bf16, false, 1)
+POOL_BACKWARD(cxr_pool_backward_plain_2_bf16, bf16, false, 2)
+POOL_BACKWARD(cxr_pool_backward_norm_any_bf16, bf16, true, 0)
+POOL_BACKWARD(cxr_pool_backward_norm_1_bf16, bf16, true, 1)
+POOL_BACKWARD(cxr_pool_backward_norm_2_bf16, bf16, true, 2)
