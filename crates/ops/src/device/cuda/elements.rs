@@ -2,9 +2,8 @@
 //!
 //! For `crate::card`; numbers may begin anywhere.
 
-use super::grid::Grid;
+use super::grid::{FLAT_BLOCKS, Grid};
 use super::launch::arguments;
-use super::norm::PASS_BLOCKS;
 use super::{Cuda, Floats};
 use crate::device::Result;
 use crate::device::checks::Call;
@@ -79,6 +78,6 @@ impl Cuda {
 
     /// A thread for each of `len`, and no more blocks than run at once.
     pub(super) fn flat(&self, len: usize) -> Grid {
-        Grid::flat(len, self.inner.streams.multiprocessors * PASS_BLOCKS)
+        Grid::flat(len, self.inner.streams.multiprocessors * FLAT_BLOCKS)
     }
 }

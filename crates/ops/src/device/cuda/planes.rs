@@ -3,10 +3,9 @@
 //! For `crate::card`; the arithmetic is that of `crate::kernels` on the CPU. Planes may begin
 //! anywhere. Sums that a call needs are made anew, in working memory.
 
-use super::grid::{Grid, int};
+use super::grid::{FLAT_BLOCKS, Grid, int};
 use super::launch::arguments;
 use super::memory::{Buffer, download};
-use super::norm::SUM_BLOCKS;
 use super::{Cuda, Floats};
 use crate::device::checks::Call;
 use crate::device::{Part, PoolShape, Result};
@@ -344,7 +343,7 @@ impl Cuda {
     /// Working memory and blocks for sums over every channel.
     fn slices(&self, call: Call, shape: &NormShape) -> Result<Slices> {
         let threads = Grid::one_block().threads as usize;
-        let held = self.inner.streams.multiprocessors * SUM_BLOCKS;
+        let held = self.inner.streams.multiprocessors * FLAT_BLOCKS;
         let most = held.div_ceil(shape.channels).clamp(1, MOST_SLICES);
         let count = shape.per_channel().div_ceil(threads).clamp(1, most);
         let len = 2 * count * shape.channels * size_of::<f64>();
