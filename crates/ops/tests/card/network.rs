@@ -108,3 +108,24 @@ fn a_network_trains_on_a_card_as_on_the_cpu() {
         }
     }
 }
+
+#[test]
+fn threads_that_share_a_stream_see_each_others_work() {
+    let Some(_card) = card() else { return };
+    let device = Device::new_cuda_with_stream(0).unwrap();
+    let loss_here = Network::new(&device).loss(1).unwrap();
+    let elsewhere = std::thread::spawn({
+        let device = device.clone();
+        move || Network::new(&device).loss(1).unwrap()
+    });
+    let loss_elsewhere = elsewhere.join().unwrap();
+    let sum = (&loss_here + &loss_elsewhere).unwrap();
+    let expected = Network::new(&Device::Cpu).loss(1).unwrap();
+    close(
+        "both losses",
+        &numbers(&sum),
+        &[2.0 * numbers(&expected)[0]],
+    );
+    let gradients = std::thread::spawn(move || loss_here.backward().map(|_| ()));
+    gradients.join().unwrap().unwrap();
+}
