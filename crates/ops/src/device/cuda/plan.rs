@@ -39,7 +39,7 @@ pub(super) enum Algorithm {
 }
 
 /// What cuDNN says of an algorithm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Candidate {
     pub(super) algorithm: Algorithm,
     pub(super) math: cudnnMathType_t,
