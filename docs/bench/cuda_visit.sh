@@ -6,15 +6,18 @@
 #
 # FOLDER holds what `cargo xtask cuda-check --build` made elsewhere: `cxr` and the test programs. RESULTS
 # (default: FOLDER/results) receives the logs and steps.json. Needs python3 with torch, torchvision, pandas
-# and scikit-learn; their wheels bring the libraries that the programs load. Parts: PARTS="tests steps epoch
-# run" picks some. A part that fails is told at the end; the others go on.
+# and scikit-learn; their wheels bring the libraries that the programs load. Where a call may only last some
+# minutes, PARTS picks some of: first (a step of ResNet18 at full size in each precision, with the
+# convolutions that were chosen), tests, steps (QUICK=1: bf16 alone), epoch, run. A part that fails is told
+# at the end; the others go on. RESULTS ends with logs.tgz, everything but pictures and weights.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 folder=$(cd "$1" && pwd)
 results=${2:-$folder/results}
-parts=${PARTS:-tests steps epoch run}
+parts=${PARTS:-first tests steps epoch run}
 mkdir -p "$results"
-libraries=$(python3 -c 'import glob, nvidia; print(":".join(glob.glob(list(nvidia.__path__)[0] + "/*/lib")))')
+libraries=$(python3 -c 'import glob, nvidia
+print(":".join(folder for root in nvidia.__path__ for folder in glob.glob(root + "/*/lib")))')
 export LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 failed=()
 
@@ -23,7 +26,7 @@ part() {
   local name=$1 seconds=$2 started=$SECONDS
   shift 2
   echo "── $name"
-  if timeout "$seconds" "$@" 2>&1 | tee "$results/$name.log" | tail -n "${SHOWN:-40}"; then
+  if timeout "$seconds" "$@" 2>&1 | tee "$results/$name.log"; then
     echo "── $name: $((SECONDS - started)) s"
   else
     echo "── $name: failed after $((SECONDS - started)) s"
@@ -32,7 +35,15 @@ part() {
 }
 
 nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem --format=csv | tee "$results/card.csv"
+ldd "$folder/cxr" | grep "not found"
 "$folder/cxr" doctor
+
+if [[ " $parts " == *" first "* ]]; then
+  for precision in bf16 tf32 f32; do
+    part "first-$precision" 60 "$folder/cxr" bench step --model resnet18 --batch 64 --steps 20 --warmup 5 \
+      --device cuda --precision "$precision" --json
+  done
+fi
 
 if [[ " $parts " == *" tests "* ]]; then
   for program in "$folder"/*-cuda "$folder"/*-card; do
@@ -41,8 +52,8 @@ if [[ " $parts " == *" tests "* ]]; then
   done
 fi
 if [[ " $parts " == *" steps "* ]]; then
-  part steps 420 python3 "$here/cuda_beside_torch.py" --program "$folder/cxr" --steps 30 --rounds "${ROUNDS:-2}" \
-    --out "$results/steps.json"
+  part steps 570 python3 "$here/cuda_beside_torch.py" --program "$folder/cxr" --steps 30 --rounds "${ROUNDS:-1}" \
+    ${QUICK:+--quick} --out "$results/steps.json"
 fi
 cohort=$results/phantom
 if [[ " $parts " == *" epoch "* || " $parts " == *" run "* ]]; then
@@ -62,6 +73,7 @@ if [[ " $parts " == *" run "* ]]; then
       --table "$cohort/test.csv" --images "$cohort/images" --device "$device"
   done
 fi
+tar czf "$results/logs.tgz" -C "$results" --exclude phantom --exclude run --exclude logs.tgz .
 if ((${#failed[@]})); then
   echo "failed: ${failed[*]}"
   exit 1

@@ -12,7 +12,7 @@ use crate::optimizer::{Adam, OptimizerKind};
 use crate::train_error::TrainError;
 
 /// Device memory that is left free when pictures are kept there.
-const RESERVE: u64 = 2 << 30;
+const RESERVE: u64 = 6 << 30;
 /// What made-up pictures are normalised with.
 const NORMS: [(f32, f32); 3] = [(0.5, 0.25); 3];
 
@@ -23,6 +23,8 @@ pub struct DeviceSteps {
     pub times: Vec<StepTimes>,
     /// Bytes in use, of all programs; `None` where the device has no memory of its own.
     pub device_bytes: Option<u64>,
+    /// What the device has chosen for itself, in lines for people.
+    pub choices: Vec<String>,
 }
 
 impl StepBench {
@@ -77,6 +79,7 @@ impl DeviceUser for OnDevice<'_> {
         Ok(DeviceSteps {
             times: times.split_off(bench.warmup),
             device_bytes: in_use,
+            choices: device.choices(),
         })
     }
 }

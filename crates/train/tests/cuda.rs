@@ -4,7 +4,9 @@
 
 #![expect(
     clippy::expect_used,
-    reason = "a test that cannot go on should stop and say where"
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test that cannot go on should stop and say where; one without a card says so"
 )]
 
 #[path = "problem/on_device.rs"]

@@ -111,9 +111,15 @@ impl Memory {
             batch,
             needed: self.of(batch),
             free,
-            fits: self.largest_batch(free),
+            fits: self.largest_batch(roomy(free)),
         }
     }
+}
+
+/// What buffers can have of `free` bytes: memory comes in pages, and libraries want some for
+/// themselves.
+fn roomy(free: u64) -> u64 {
+    free - free / 16
 }
 
 fn prediction(plan: &Plan) -> (Numbers, Numbers) {
@@ -166,7 +172,7 @@ mod tests {
             free: 5,
             total: 100,
         };
-        let fault = memory.fault(9, Some(memory.of(4) + 1), full);
+        let fault = memory.fault(9, Some(memory.of(4) + memory.of(4) / 15 + 1), full);
         assert_eq!(fault.code(), "M009");
         assert_eq!(fault.value().unwrap(), "9");
         assert!(fault.help().unwrap().contains("at most 4 images"));

@@ -111,6 +111,10 @@ pub trait Device: Sized + Clone + std::fmt::Debug + Send + Sync + 'static {
 
     /// Free and total bytes of the device's memory, where it has memory of its own.
     fn memory(&self) -> Result<Option<(u64, u64)>>;
+    /// What the device has chosen for itself so far, in lines for people; most have no choice.
+    fn choices(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Waits until all work is done.
     fn synchronize(&self) -> Result<()>;
     /// Records the calls that `work` makes instead of running them. `None` where the device cannot:

@@ -1,6 +1,6 @@
 //! Convolutions, batch norms and pooling.
 
-use crate::desk::{Card, agrees, card, close, inputs, normal, numbers, run, tensor};
+use crate::desk::{Card, agrees, card, close, inputs, normal, run, tensor};
 use candle_core::{Device, Tensor};
 use cxr_ops::{
     Conv2dGeometry, Pool2dGeometry, avg_pool_global, batch_norm_eval, batch_norm_train, conv2d,
@@ -232,5 +232,4 @@ fn the_same_numbers_give_the_same_bits() {
     };
     let first = run(&card.device, &of_map, layer);
     assert_eq!(run(&card.device, &of_map, layer), first);
-    assert!(numbers(&tensor(1, 3, &card.device)).len() == 3);
 }

@@ -108,3 +108,26 @@ fn a_network_trains_on_a_card_as_on_the_cpu() {
         }
     }
 }
+
+#[test]
+fn threads_that_share_a_stream_see_each_others_work() {
+    let Some(_card) = card() else { return };
+    let device = Device::new_cuda_with_stream(0).unwrap();
+    let here = Network::new(&device);
+    let loss = here.loss(1).unwrap();
+    let kernel = here.parameters[0].clone();
+    // The other thread goes back through what this one worked out.
+    let elsewhere = std::thread::spawn(move || {
+        let gradients = loss.backward().unwrap();
+        gradients.get(&kernel).expect("a gradient").clone()
+    });
+    let doubled = (elsewhere.join().unwrap() * 2.0).unwrap();
+    let on_cpu = Network::new(&Device::Cpu);
+    let gradients = on_cpu.loss(1).unwrap().backward().unwrap();
+    let expected = gradients.get(&on_cpu.parameters[0]).expect("a gradient");
+    close(
+        "the gradient",
+        &numbers(&doubled),
+        &numbers(&(expected * 2.0).unwrap()),
+    );
+}

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use cxr_augment::{AffineRanges, ImageFolder, Preprocess, TrainTransform};
 use cxr_models::{Architecture, ModelConfig, Place};
-use cxr_train::{BenchPictures, Front, StepBench, StepPhases, StepTimes, TrainError};
+use cxr_train::{BenchPictures, DeviceSteps, Front, StepBench, StepPhases, StepTimes, TrainError};
 use serde::Serialize;
 
 use super::images::{BenchImages, image_names, side};
@@ -85,6 +85,9 @@ struct Measured {
     device_bytes: Option<u64>,
     loss_first: f64,
     loss_last: f64,
+    /// What a card has chosen for itself: its convolutions.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    choices: Vec<String>,
 }
 
 pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
@@ -103,15 +106,19 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
     let clock = Instant::now();
     let clock = || clock.elapsed().as_secs_f64();
     let compute = args.compute.compute();
-    let run = |pictures: Option<&BenchPictures<'_>>| -> Result<Steps, TrainError> {
+    let run = |pictures: Option<&BenchPictures<'_>>| -> Result<DeviceSteps, TrainError> {
         if let Some(steps) = bench.run_on_device(&compute, pictures, &clock)? {
-            return Ok((steps.times, steps.device_bytes));
+            return Ok(steps);
         }
         let times = match pictures {
             None => bench.run(&clock)?,
             Some(pictures) => bench.run_fed(pictures, &clock)?,
         };
-        Ok((times, None))
+        Ok(DeviceSteps {
+            times,
+            device_bytes: None,
+            choices: Vec::new(),
+        })
     };
     let steps = match &args.images {
         None => run(None)?,
@@ -135,7 +142,7 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
             run(Some(&pictures))?
         }
     };
-    let measured = measured(args, isa.name(), &steps);
+    let measured = measured(args, isa.name(), steps);
     if console.wants_json() {
         console.json(&measured)?;
     } else {
@@ -144,10 +151,8 @@ pub(crate) fn run(args: &Args, console: Console) -> Result<Outcome, Failure> {
     Ok(Outcome::Done)
 }
 
-/// The steps, and the bytes of the card's memory in use.
-type Steps = (Vec<StepTimes>, Option<u64>);
-
-fn measured(args: &Args, isa: &'static str, (times, device_bytes): &Steps) -> Measured {
+fn measured(args: &Args, isa: &'static str, steps: DeviceSteps) -> Measured {
+    let times = &steps.times;
     let of = |part: fn(&StepTimes) -> f64| median(times.iter().map(part));
     let phase = |part: fn(&StepPhases) -> f64| {
         let known: Vec<f64> = times
@@ -181,9 +186,10 @@ fn measured(args: &Args, isa: &'static str, (times, device_bytes): &Steps) -> Me
             waiting / (waiting + steps)
         }),
         peak_rss_bytes: peak_rss_bytes(),
-        device_bytes: *device_bytes,
+        device_bytes: steps.device_bytes,
         loss_first: loss(times.first()),
         loss_last: loss(times.last()),
+        choices: steps.choices,
     }
 }
 

@@ -13,7 +13,7 @@ use super::descriptors::{
 };
 use super::fault::{self, check_cudnn};
 use super::memory::Workspace;
-use super::plan::{Algorithm, Direction};
+use super::plan::{Algorithm, Candidate, Direction};
 use super::stream::Streams;
 use super::{Inner, Map, locked};
 use crate::device::checks::{Call, ConvLengths};
@@ -45,6 +45,9 @@ pub(super) struct Plan {
     algorithm: Algorithm,
     /// Bytes of working memory.
     workspace: usize,
+    /// What was chosen, and from what.
+    chosen: Candidate,
+    found: Vec<Candidate>,
 }
 
 /// Where the numbers of a convolution are.
@@ -72,13 +75,18 @@ impl Plan {
             conv: ConvDescriptor::new(&sizes, math_of(precision))?,
             algorithm: Algorithm::none_yet(direction),
             workspace: 0,
+            chosen: Candidate::none_yet(direction),
+            found: Vec::new(),
         };
-        let chosen = Algorithm::choose(handle, call, &plan, direction, planning)?;
         // An algorithm goes with the units it was found for; f32 takes none but its own.
-        if precision != Precision::F32 {
+        let is_f32 = precision == Precision::F32;
+        let math = (math_of(precision), is_f32);
+        let (chosen, found) = Algorithm::choose(handle, call, &plan, direction, planning, math)?;
+        if !is_f32 {
             plan.conv.set_math(chosen.math)?;
         }
         plan.algorithm = chosen.algorithm;
+        (plan.chosen, plan.found) = (chosen, found);
         plan.workspace = chosen.algorithm.workspace(handle, call, &plan)?;
         Ok(plan)
     }
@@ -132,6 +140,19 @@ impl Convolutions {
             precision,
             planning,
         })
+    }
+
+    /// What was chosen for each convolution so far, and from what.
+    pub(super) fn choices(&self) -> Vec<String> {
+        let line = |((shape, direction), plan): (&(ConvShape, Direction), &Plan)| {
+            format!(
+                "{direction:?} {shape:?}: {:?}, from {:?}",
+                plan.chosen, plan.found
+            )
+        };
+        let mut lines: Vec<String> = self.plans.iter().map(line).collect();
+        lines.sort_unstable();
+        lines
     }
 
     /// The working memory that a recording of convolutions holds.

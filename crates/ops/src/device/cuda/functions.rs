@@ -4,7 +4,7 @@ use super::head::Labels;
 use super::input::Batch;
 use super::memory::{bf16_bits, download, of_bf16_bits};
 use super::optimizer::Arenas;
-use super::{Bytes, Cuda, Floats, Map, Recording, Staging};
+use super::{Bytes, Cuda, Floats, Map, Recording, Staging, locked};
 use crate::device::checks::Call;
 use crate::device::{
     Activation, Device, Gate, NormPlaces, Part, Pixels, PoolShape, Precision, Result, Rows,
@@ -109,6 +109,10 @@ impl Device for Cuda {
 
     fn memory(&self) -> Result<Option<(u64, u64)>> {
         self.inner.streams.memory().map(Some)
+    }
+
+    fn choices(&self) -> Vec<String> {
+        locked(&self.inner.convolutions).choices()
     }
 
     fn synchronize(&self) -> Result<()> {

@@ -234,7 +234,7 @@ impl fmt::Debug for Letters {
 impl Letters {
     const SLOTS: usize = 16;
     /// Targets, masks and dropout factors of a batch fit.
-    const SLOT_BYTES: usize = 1 << 18;
+    const SLOT_BYTES: usize = 1 << 20;
 
     pub(super) fn new(streams: &Streams) -> Result<Self> {
         let failed = fault::of_driver("Cuda::new");

@@ -16,10 +16,11 @@ use super::convolution::Plan;
 use super::fault::check_cudnn;
 use crate::device::{DeviceFault, Planning, Result};
 
-/// Algorithms that are asked for; cuDNN has at most eight a direction.
-const MOST_ALGORITHMS: usize = 8;
+/// Results that are asked for: cuDNN has at most eight algorithms a direction, and tries each with two
+/// types of math.
+const MOST_ALGORITHMS: usize = 16;
 /// Working memory that an algorithm may take.
-const MOST_WORKSPACE: usize = 2 << 30;
+const MOST_WORKSPACE: usize = 1 << 30;
 
 /// What a convolution works out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,13 +39,29 @@ pub(super) enum Algorithm {
 }
 
 /// What cuDNN says of an algorithm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Candidate {
     pub(super) algorithm: Algorithm,
     pub(super) math: cudnnMathType_t,
     works: bool,
     is_deterministic: bool,
     workspace: usize,
+    /// As measured; below 0 where it was not.
+    milliseconds: f32,
+}
+
+impl Candidate {
+    /// What a plan has before one was chosen.
+    pub(super) fn none_yet(direction: Direction) -> Self {
+        Self {
+            algorithm: Algorithm::none_yet(direction),
+            math: cudnnMathType_t::CUDNN_DEFAULT_MATH,
+            works: false,
+            is_deterministic: false,
+            workspace: 0,
+            milliseconds: -1.0,
+        }
+    }
 }
 
 /// What cuDNN found, of any direction.
@@ -59,6 +76,7 @@ macro_rules! candidates {
                 works: found.status == cudnnStatus_t::CUDNN_STATUS_SUCCESS,
                 is_deterministic: found.determinism == cudnnDeterminism_t::CUDNN_DETERMINISTIC,
                 workspace: found.memory,
+                milliseconds: found.time,
             })
             .collect::<Vec<_>>()
     };
@@ -83,20 +101,69 @@ impl Algorithm {
         }
     }
 
-    /// The algorithm for a plan whose descriptors are filled.
+    /// Those of a direction that cuDNN documents as deterministic, for whatever numbers.
+    fn documented(direction: Direction) -> Vec<Self> {
+        match direction {
+            Direction::Forward => {
+                use cudnnConvolutionFwdAlgo_t as Of;
+                vec![
+                    Self::Forward(Of::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM),
+                    Self::Forward(Of::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM),
+                ]
+            }
+            Direction::InputGradient => {
+                use cudnnConvolutionBwdDataAlgo_t as Of;
+                vec![Self::InputGradient(Of::CUDNN_CONVOLUTION_BWD_DATA_ALGO_1)]
+            }
+            Direction::WeightGradient => {
+                use cudnnConvolutionBwdFilterAlgo_t as Of;
+                vec![Self::WeightGradient(
+                    Of::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1,
+                )]
+            }
+        }
+    }
+
+    /// The algorithm for a plan whose descriptors are filled, and what it was chosen from. `own` is
+    /// the math that the descriptor has; where `only_own`, another is taken only for want of it.
     pub(super) fn choose(
         handle: cudnnHandle_t,
         call: &'static str,
         plan: &Plan,
         direction: Direction,
         planning: Planning,
-    ) -> Result<Candidate> {
+        (own, only_own): (cudnnMathType_t, bool),
+    ) -> Result<(Candidate, Vec<Candidate>)> {
         let found = match direction {
             Direction::Forward => forward(handle, plan, planning),
             Direction::InputGradient => input_gradient(handle, plan, planning),
             Direction::WeightGradient => weight_gradient(handle, plan, planning),
         }?;
-        first_that_may(&found).ok_or_else(|| DeviceFault::Library {
+        let of_own: Vec<Candidate> = found
+            .iter()
+            .filter(|candidate| only_own && candidate.math == own)
+            .copied()
+            .collect();
+        if let Some(chosen) = first_that_may(&of_own).or_else(|| first_that_may(&found)) {
+            return Ok((chosen, found));
+        }
+        // The list may leave out what works all the same.
+        for algorithm in Self::documented(direction) {
+            if let Ok(workspace) = algorithm.workspace(handle, call, plan)
+                && workspace <= MOST_WORKSPACE
+            {
+                let chosen = Candidate {
+                    algorithm,
+                    math: own,
+                    works: true,
+                    is_deterministic: true,
+                    workspace,
+                    milliseconds: -1.0,
+                };
+                return Ok((chosen, found));
+            }
+        }
+        Err(DeviceFault::Library {
             call,
             problem: format!(
                 "cuDNN has no deterministic algorithm for this shape; it found {found:?}"
@@ -285,6 +352,7 @@ mod tests {
         works: true,
         is_deterministic: true,
         workspace: 1 << 20,
+        milliseconds: -1.0,
     };
 
     #[test]

@@ -1,15 +1,14 @@
-//! Norms and pooling on planes as they lie, [images, channels, places].
+//! Norms on planes as they lie, [images, channels, places].
 //!
 //! For `crate::card`; the arithmetic is that of `crate::kernels` on the CPU. Planes may begin
 //! anywhere. Sums that a call needs are made anew, in working memory.
 
 use super::grid::{FLAT_BLOCKS, Grid, int};
 use super::launch::arguments;
-use super::memory::{Buffer, download};
+use super::memory::download;
 use super::{Cuda, Floats};
 use crate::device::checks::Call;
-use crate::device::{Part, PoolShape, Result};
-use crate::kernels::Window;
+use crate::device::{Part, Result};
 use crate::kernels::batch_norm::{Moments, NormShape};
 
 /// A norm whose moments are known.
@@ -35,9 +34,6 @@ impl NormGradients<'_> {
         4 * channels
     }
 }
-
-/// Which place of its window each number of a pooled map came from.
-pub(crate) type Places = Buffer<u32>;
 
 /// Slices of a channel, which a thread adds up one after the other.
 const MOST_SLICES: usize = 64;
@@ -242,99 +238,6 @@ impl Cuda {
         )
     }
 
-    /// The largest number under each window of every plane, and its place in the window.
-    pub(crate) fn plane_pool(
-        &self,
-        planes: usize,
-        window: &Window,
-        input: &Floats,
-        output: &mut Floats,
-        picked: &mut Places,
-    ) -> Result<()> {
-        let call = Call("plane_pool");
-        let pool = of_planes(planes, window);
-        int(call.0, "numbers", pool.input_len())?;
-        call.holds("the input", input.len(), pool.input_len())?;
-        call.holds("the output", output.len(), pool.output_len())?;
-        call.holds("the picked places", picked.len(), pool.output_len())?;
-        let first = arguments![input.address(), output.address(), picked.address()];
-        let all = self.inner.pool_arguments(call, &pool, first)?;
-        let grid = self.flat(pool.output_len());
-        self.inner.launch(call.0, grid, &all)
-    }
-
-    /// The gradient of its input.
-    pub(crate) fn plane_pool_backward(
-        &self,
-        planes: usize,
-        window: &Window,
-        gradient: &Floats,
-        picked: &Places,
-        output: &mut Floats,
-    ) -> Result<()> {
-        let call = Call("plane_pool_backward");
-        let pool = of_planes(planes, window);
-        call.holds("the gradient", gradient.len(), pool.output_len())?;
-        call.holds("the picked places", picked.len(), pool.output_len())?;
-        call.holds("the output", output.len(), pool.input_len())?;
-        let first = arguments![gradient.address(), picked.address(), output.address()];
-        let all = self.inner.pool_arguments(call, &pool, first)?;
-        let grid = self.flat(pool.input_len());
-        self.inner.launch(call.0, grid, &all)
-    }
-
-    /// The mean of each plane.
-    pub(crate) fn plane_means(
-        &self,
-        [planes, places]: [usize; 2],
-        input: &Floats,
-        output: &mut Floats,
-    ) -> Result<()> {
-        let call = Call("plane_means");
-        call.holds("the input", input.len(), planes * places)?;
-        call.holds("the output", output.len(), planes)?;
-        int(call.0, "planes", planes)?;
-        let threads = Grid::one_block().threads as usize;
-        self.inner.launch(
-            call.0,
-            Grid::flat(planes * threads, usize::MAX).sharing_f64(1),
-            arguments![
-                int(call.0, "places", places)?,
-                input.address(),
-                output.address()
-            ],
-        )
-    }
-
-    /// Each plane's gradient, shared evenly by its places.
-    pub(crate) fn plane_spread(
-        &self,
-        [planes, places]: [usize; 2],
-        gradient: &Floats,
-        output: &mut Floats,
-    ) -> Result<()> {
-        let call = Call("plane_spread");
-        let len = planes * places;
-        int(call.0, "numbers", len)?;
-        call.holds("the gradient", gradient.len(), planes)?;
-        call.holds("the output", output.len(), len)?;
-        self.inner.launch(
-            call.0,
-            self.flat(len),
-            arguments![
-                len,
-                int(call.0, "places", places)?,
-                gradient.address(),
-                output.address()
-            ],
-        )
-    }
-
-    /// Room for the places that a pooling picks.
-    pub(crate) fn unset_places(&self, len: usize) -> Result<Places> {
-        Places::unset(&self.inner.streams, "places", len, size_of::<u32>())
-    }
-
     /// Numbers that are unset.
     pub(crate) fn unset_floats(&self, len: usize) -> Result<Floats> {
         Floats::unset(&self.inner.streams, "floats", len, size_of::<f32>())
@@ -361,15 +264,6 @@ impl Cuda {
         let uploaded = self.unset_floats(2 * numbers.len())?;
         self.inner.upload(call.0, uploaded.address(), &numbers)?;
         Ok(uploaded)
-    }
-}
-
-/// Planes as images of one channel.
-fn of_planes(planes: usize, window: &Window) -> PoolShape {
-    PoolShape {
-        images: planes,
-        channels: 1,
-        window: *window,
     }
 }
 
