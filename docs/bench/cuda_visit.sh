@@ -46,7 +46,7 @@ if [[ " $parts " == *" first "* ]]; then
 fi
 
 if [[ " $parts " == *" tests "* ]]; then
-  for program in "$folder"/*-cuda "$folder"/*-card; do
+  for program in "$folder"/*-cuda "$folder"/*-card "$folder"/*-cuda_steps; do
     # One test at a time: two that fill the card would refuse each other.
     part "tests-$(basename "$program")" 240 "$program" --test-threads 1 --nocapture
   done

@@ -26,7 +26,9 @@ pub(crate) use nvcc::{is_called_as_nvcc, run_as_nvcc};
 /// Packages with the feature `cuda`.
 const PACKAGES: [&str; 5] = ["cxr-ops", "cxr-models", "cxr-infer", "cxr-train", "cxr-cli"];
 /// The tests that run on the emulator, by the names of their targets.
-const TESTS: [&str; 2] = ["cuda", "card"];
+const TESTS: [&str; 3] = ["cuda", "card", "cuda_steps"];
+/// Those of single functions.
+const FUNCTIONS: [&str; 2] = ["cuda", "card"];
 /// Packages whose build scripts look at the toolkit. A setting of their own, which says nothing,
 /// keeps what the stand-in gave them apart from what a real toolkit gives in the same folder:
 /// candle's kernels would not be built again.
@@ -89,10 +91,15 @@ fn emulator_tests(home: &CudaHome) -> Result<u8> {
     Ok(0)
 }
 
+/// The functions of a card in every order of its work, what rests on them in the drawn one.
 fn test(home: &CudaHome) -> Result<u8> {
-    for order in ORDERS {
+    for (place, order) in ORDERS.iter().enumerate() {
+        let is_last = place + 1 == ORDERS.len();
         let mut command = with_feature("test");
-        for name in TESTS {
+        for name in TESTS
+            .iter()
+            .filter(|name| is_last || FUNCTIONS.contains(name))
+        {
             command.args(["--test", name]);
         }
         let code = run(on_emulator(home.set_in(&mut command), home, order))?;
