@@ -179,9 +179,10 @@ fn is_the_reference<D: Device>(problem: &Problem, card: &Cuda, reference: &D, to
         all_found.extend_from_slice(found);
         all_expected.extend_from_slice(expected);
     }
-    // The last norms of so small an image are over six places: they make much of little.
+    // The share of gates that rounding moves grows with it, and a gradient's distance with its root:
+    // 0.10 to 0.13 in TF32 and 0.20 to 0.25 in bf16, at five sizes of image and batch.
     let far = apart(&all_found, &all_expected);
-    assert!(far < 100.0 * tolerance, "gradient: {far}");
+    assert!(far < 4.0 * tolerance.sqrt(), "gradient: {far}");
 
     let sizes = [3, 3, 2, 3];
     let (found, _) = problem.steps(card, &sizes, 1e-4).unwrap();
