@@ -221,7 +221,7 @@ fn recorded_and_replayed_steps_have_the_bits_of_the_first() {
     for precision in Precision::ALL {
         let Some(card) = card(precision) else { return };
         for architecture in [Architecture::XrayCnn, Architecture::ResNet18] {
-            let problem = Problem::new(architecture, 64, 32);
+            let problem = Problem::new(architecture, 32, 32);
             // The same batch under the same dropout, and weights that do not move.
             let steps = [(3, 1); 4];
             let (outcomes, _) = problem.numbered_steps(&card, &steps, 0.0).unwrap();
@@ -250,7 +250,7 @@ fn two_runs_on_a_card_have_the_same_bits() {
 }
 
 #[test]
-fn two_hundred_steps_learn_alike_in_every_precision() {
+fn two_hundred_steps_learn_alike_in_f32_and_bf16() {
     let _alone = alone();
     let problem = Problem::new(Architecture::XrayCnn, 16, 16);
     let sizes = [4; 200];
@@ -263,7 +263,7 @@ fn two_hundred_steps_learn_alike_in_every_precision() {
         .unwrap();
     let (began, expected) = (outcomes[0].loss, ends_at(&outcomes));
     assert!(expected < 0.8 * began, "{began} {expected}");
-    for precision in Precision::ALL {
+    for precision in [Precision::F32, Precision::Bf16] {
         let Some(card) = card(precision) else { return };
         let (outcomes, _) = problem.steps(&card, &sizes, 1e-3).unwrap();
         let found = ends_at(&outcomes);
