@@ -37,12 +37,12 @@ fn a_device_that_is_too_small_names_the_batch_that_fits() {
         // A sixteenth is for pages and libraries.
         let free = memory(5) + memory(5) / 15 + 1;
         let full = || Watched::<f32>::with_memory(free);
-        let fault = DeviceTrainer::new(full(), &network, 8).unwrap_err();
+        let fault = DeviceTrainer::new(full(), &network, 512).unwrap_err();
         assert_eq!(fault.code(), "M009");
-        assert_eq!(fault.value().unwrap(), "8");
+        assert_eq!(fault.value().unwrap(), "512");
         assert_eq!(fault.help().unwrap(), "a batch of at most 5 images");
         assert!(
-            fault.to_string().contains(&memory(8).to_string()),
+            fault.to_string().contains(&memory(512).to_string()),
             "{fault}"
         );
         assert!(fault.to_string().contains(&free.to_string()), "{fault}");
