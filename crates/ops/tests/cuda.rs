@@ -103,3 +103,35 @@ fn what_cannot_be_recorded_is_refused_and_the_card_goes_on() -> Result<()> {
     assert_eq!(card.read_floats(&floats, Part::first(2))?, [2.0, 0.0]);
     Ok(())
 }
+
+#[test]
+fn buffers_that_go_while_another_thread_records_spoil_nothing() -> Result<()> {
+    let Some(card) = card(Precision::F32, Planning::Heuristic) else {
+        return Ok(());
+    };
+    let (mut floats, factors) = (card.floats(8)?, card.floats(8)?);
+    card.scale(8, &factors, &mut floats)?;
+    let (gone, staging) = (card.floats(1 << 20)?, card.staging(64)?);
+    let recording = card
+        .record(|| {
+            std::thread::scope(|scope| {
+                scope.spawn(move || drop((gone, staging)));
+            });
+            card.scale(8, &factors, &mut floats)
+        })?
+        .unwrap();
+    card.write_floats(&mut floats, 0, &[3.0; 8])?;
+    card.replay(&recording)?;
+    assert_eq!(card.read_floats(&floats, Part::first(8))?, [0.0; 8]);
+    Ok(())
+}
+
+#[test]
+fn a_buffer_goes_on_any_thread() -> Result<()> {
+    let Some(card) = card(Precision::F32, Planning::Heuristic) else {
+        return Ok(());
+    };
+    let buffer = card.floats(8)?;
+    std::thread::spawn(move || drop(buffer)).join().unwrap();
+    card.floats(8).map(drop)
+}

@@ -85,7 +85,7 @@ struct Capture<'a> {
 
 impl<'a> Capture<'a> {
     fn begin(streams: &'a Streams) -> Result<Self> {
-        if streams.set_recording(true) {
+        if !streams.recorded.begin() {
             return Err(fault::recorded("record", "a recording holds no other one"));
         }
         // From here on dropping it sets the stream free again.
@@ -101,16 +101,23 @@ impl<'a> Capture<'a> {
 
     fn end(mut self) -> std::result::Result<Option<CudaGraph>, DriverError> {
         self.is_open = false;
-        self.streams.work.end_capture(CUgraphInstantiate_flags(0))
+        self.close()
+    }
+
+    /// Ends it on the stream, even where an error is kept of something that was dropped: cudarc tells
+    /// that error in the next call instead of making the call.
+    fn close(&self) -> std::result::Result<Option<CudaGraph>, DriverError> {
+        let kept = self.streams.context.check_err();
+        let ended = self.streams.work.end_capture(CUgraphInstantiate_flags(0));
+        kept.and(ended)
     }
 }
 
 impl Drop for Capture<'_> {
     fn drop(&mut self) {
         if self.is_open {
-            let ended = self.streams.work.end_capture(CUgraphInstantiate_flags(0));
-            self.streams.context.record_err(ended);
+            self.streams.context.record_err(self.close());
         }
-        self.streams.set_recording(false);
+        self.streams.recorded.end();
     }
 }

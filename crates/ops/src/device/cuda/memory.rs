@@ -10,6 +10,7 @@ use std::sync::Arc;
 use cudarc::driver::{CudaEvent, CudaSlice, DevicePtr, PinnedHostSlice, result};
 
 use super::fault;
+use super::recorded::Recorded;
 use super::stream::Streams;
 use crate::device::{Part, Result};
 
@@ -18,8 +19,11 @@ const GRAIN: usize = 256;
 
 /// Bytes of the card.
 pub(super) struct Slab {
-    slice: CudaSlice<u8>,
+    /// Until it goes.
+    slice: Option<CudaSlice<u8>>,
     address: u64,
+    len: usize,
+    recorded: Arc<Recorded>,
 }
 
 impl fmt::Debug for Slab {
@@ -31,20 +35,24 @@ impl fmt::Debug for Slab {
 impl Slab {
     /// At least `len` bytes, unset.
     pub(super) fn new(streams: &Streams, call: &'static str, len: usize) -> Result<Self> {
-        streams.refuse_recording(call)?;
-        let len = len.max(1).next_multiple_of(GRAIN);
-        // SAFETY: whoever asks for memory writes it before it is read.
-        let slice =
-            unsafe { streams.work.alloc::<u8>(len) }.map_err(fault::of_allocation(call, len))?;
-        let address = slice.device_ptr(&streams.work).0;
-        Ok(Self { slice, address })
+        Ok(Self::of(streams, allocate(streams, call, len)?))
     }
 
     /// The same, zeros.
     pub(super) fn zeros(streams: &Streams, call: &'static str, len: usize) -> Result<Self> {
-        let mut slab = Self::new(streams, call, len)?;
-        (streams.work.memset_zeros(&mut slab.slice)).map_err(fault::of_driver(call))?;
-        Ok(slab)
+        let mut slice = allocate(streams, call, len)?;
+        (streams.work.memset_zeros(&mut slice)).map_err(fault::of_driver(call))?;
+        Ok(Self::of(streams, slice))
+    }
+
+    fn of(streams: &Streams, slice: CudaSlice<u8>) -> Self {
+        let address = slice.device_ptr(&streams.work).0;
+        Self {
+            address,
+            len: slice.len(),
+            slice: Some(slice),
+            recorded: streams.recorded.clone(),
+        }
     }
 
     /// Where it begins.
@@ -53,8 +61,24 @@ impl Slab {
     }
 
     fn len(&self) -> usize {
-        self.slice.len()
+        self.len
     }
+}
+
+impl Drop for Slab {
+    fn drop(&mut self) {
+        if let Some(slice) = self.slice.take() {
+            self.recorded.free(slice);
+        }
+    }
+}
+
+/// At least `len` bytes, unset.
+fn allocate(streams: &Streams, call: &'static str, len: usize) -> Result<CudaSlice<u8>> {
+    streams.refuse_recording(call)?;
+    let len = len.max(1).next_multiple_of(GRAIN);
+    // SAFETY: whoever asks for memory writes it before it is read.
+    unsafe { streams.work.alloc::<u8>(len) }.map_err(fault::of_allocation(call, len))
 }
 
 /// Working memory that grows, but not while work is recorded.

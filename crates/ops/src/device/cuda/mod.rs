@@ -24,6 +24,7 @@ mod plan;
 mod plane_norms;
 mod plane_pools;
 mod pool;
+mod recorded;
 mod stream;
 mod turn;
 

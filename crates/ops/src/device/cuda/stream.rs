@@ -5,13 +5,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use cudarc::driver::result::{device, mem_get_info, mem_pool};
 use cudarc::driver::sys::{CUdevice_attribute, CUmemPool_attribute, CUmemoryPool};
 use cudarc::driver::{CudaContext, CudaStream, result};
 
 use super::fault;
+use super::recorded::Recorded;
 use crate::device::{DeviceFault, Result};
 
 /// The oldest cards that the kernels run on.
@@ -31,7 +31,8 @@ pub(super) struct Streams {
     pub(super) capability: (i32, i32),
     /// How many multiprocessors the card has.
     pub(super) multiprocessors: usize,
-    is_recording: AtomicBool,
+    /// Whether `work` is recorded.
+    pub(super) recorded: Arc<Recorded>,
 }
 
 impl fmt::Debug for Streams {
@@ -87,7 +88,7 @@ impl Streams {
             name,
             capability,
             multiprocessors: usize::try_from(multiprocessors).unwrap_or(1).max(1),
-            is_recording: AtomicBool::new(false),
+            recorded: Arc::default(),
         };
         streams.keep_freed_memory()?;
         Ok(streams)
@@ -115,12 +116,7 @@ impl Streams {
 
     /// Whether work is recorded instead of run.
     pub(super) fn is_recording(&self) -> bool {
-        self.is_recording.load(Ordering::Acquire)
-    }
-
-    /// Says so from now on; what was said before.
-    pub(super) fn set_recording(&self, is_recording: bool) -> bool {
-        self.is_recording.swap(is_recording, Ordering::AcqRel)
+        self.recorded.is_on()
     }
 
     /// Refuses a call that cannot be recorded.
