@@ -57,7 +57,7 @@ if [[ " $parts " == *" steps "* ]]; then
 fi
 cohort=$results/phantom
 if [[ " $parts " == *" epoch "* || " $parts " == *" run "* ]]; then
-  [[ -d $cohort ]] || part phantom 180 "$folder/cxr" phantom --out "$cohort" --rows 4096,1024,256 --size 320
+  [[ -d $cohort ]] || part phantom 180 "$folder/cxr" phantom --out "$cohort" --rows 4096 1024 256 --size 320
 fi
 if [[ " $parts " == *" epoch "* ]]; then
   part epoch 420 python3 "$here/cuda_epoch_beside_torch.py" --program "$folder/cxr" --train "$cohort/train.csv" \
