@@ -3,13 +3,13 @@
 
 use candle_core::{Device, Tensor};
 use cxr_models::{
-    Compute, DeviceImages, DevicePredictor, DeviceUser, Folded, FoldedMemory, Mode, ModelConfig,
-    Network,
+    Compute, DevicePredictor, DeviceUser, Folded, FoldedMemory, Mode, ModelConfig, Network,
 };
-use cxr_ops::device::{Device as CardDevice, GatherKind, PictureGather, Pixels};
+use cxr_ops::device::Device as CardDevice;
 use cxr_ops::nhwc::Isa;
 
 use crate::infer_error::InferError;
+use crate::made_up_pictures::MadeUpPictures;
 
 /// Which way the logits are worked out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,26 +94,12 @@ impl DeviceUser for OnDevice<'_> {
         let Self { bench, clock } = self;
         let network = Network::new(&bench.model, 0)?;
         let mut predictor = DevicePredictor::new(device.clone(), &network, bench.batch)?;
-        let len = bench.model.height * bench.model.width;
-        let random: Vec<u8> = (0..bench.batch * len).map(|i| (i % 251) as u8).collect();
-        let mut pixels = device.bytes(random.len())?;
-        device.write_bytes(&mut pixels, 0, &random)?;
-        let gather = |index: usize| PictureGather {
-            start: (index * len) as u64,
-            kind: GatherKind::Still,
-        };
-        let gathers: Vec<PictureGather> = (0..bench.batch).map(gather).collect();
+        let byte = |place: usize| (place % 251) as u8;
+        let pictures = MadeUpPictures::new(&device, &bench.model, bench.batch, byte)?;
         let mut times = Vec::new();
         for _ in 0..WARMUP + bench.steps {
             let began = clock();
-            predictor.logits(DeviceImages::Pictures {
-                images: bench.batch,
-                picture_channels: 1,
-                pixels: Pixels::Kept(&pixels),
-                gathers: &gathers,
-                tables: &[],
-                norms: [(0.5, 0.25); 3],
-            })?;
+            predictor.logits(pictures.images())?;
             times.push(clock() - began);
         }
         Ok(times.split_off(WARMUP))

@@ -1,20 +1,16 @@
 //! One training step on a device, again and again: what `bench step --device` measures.
 
+use candle_core::Tensor;
 use cxr_augment::Gather;
-use cxr_infer::{DevicePictures, InferError};
-use cxr_models::{Compute, DeviceImages, DeviceTrainer, DeviceUser, Labels, ModelConfig, Network};
-use cxr_ops::device::{Device, GatherKind, PictureGather, Pixels};
+use cxr_infer::{DevicePictures, MadeUpPictures};
+use cxr_models::{Compute, DeviceImages, DeviceTrainer, DeviceUser, Labels, Network};
+use cxr_ops::device::Device;
 use cxr_stream::{Purpose, Stream};
 
 use crate::bench::{BenchPictures, LEARNING_RATE, POS_WEIGHT, StepBench, StepTimes};
-use crate::loader::Batch;
+use crate::device_learner::RESERVE;
 use crate::optimizer::{Adam, OptimizerKind};
 use crate::train_error::TrainError;
-
-/// Device memory that is left free when pictures are kept there.
-const RESERVE: u64 = 6 << 30;
-/// What made-up pictures are normalised with.
-const NORMS: [(f32, f32); 3] = [(0.5, 0.25); 3];
 
 /// The steps, and what the device's memory held after them.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,10 +59,15 @@ impl DeviceUser for OnDevice<'_> {
         let network = Network::new(&bench.model, 0)?;
         let mut trainer = DeviceTrainer::new(device.clone(), &network, bench.batch)?;
         trainer.set_pos_weights(&vec![POS_WEIGHT; bench.model.n_findings])?;
+        let batch = bench.batch()?;
+        let numbers = |tensor: &Tensor| -> Result<Vec<f32>, TrainError> {
+            Ok(tensor.flatten_all()?.to_vec1()?)
+        };
         let steps = Steps {
             trainer,
             optimizer: Adam::new(OptimizerKind::Adam, 0.0, network.parameters()),
-            batch: bench.batch()?,
+            targets: numbers(&batch.targets)?,
+            mask: numbers(&batch.mask)?,
             clock: self.clock,
             asked: (self.clock)(),
             times: Vec::new(),
@@ -87,8 +88,9 @@ impl DeviceUser for OnDevice<'_> {
 struct Steps<'a, D: Device> {
     trainer: DeviceTrainer<D>,
     optimizer: Adam,
-    /// Its labels are used.
-    batch: Batch<'static>,
+    /// Labels and which of them are known, the same in every step.
+    targets: Vec<f32>,
+    mask: Vec<f32>,
     clock: &'a dyn Fn() -> f64,
     /// When the batch was asked for.
     asked: f64,
@@ -97,28 +99,12 @@ struct Steps<'a, D: Device> {
 
 impl<D: Device> Steps<'_, D> {
     fn run_again(mut self, device: &D, bench: &StepBench) -> Result<Vec<StepTimes>, TrainError> {
-        let ModelConfig { width, height, .. } = bench.model;
         let mut stream = Stream::new(0, Purpose::Test, 0, 1);
-        let len = height * width;
-        let random = (0..bench.batch * len).map(|_| (stream.uniform_f32() * 256.0) as u8);
-        let random: Vec<u8> = random.collect();
-        let mut pixels = device.bytes(random.len())?;
-        device.write_bytes(&mut pixels, 0, &random)?;
-        let gather = |index: usize| PictureGather {
-            start: (index * len) as u64,
-            kind: GatherKind::Still,
-        };
-        let gathers: Vec<PictureGather> = (0..bench.batch).map(gather).collect();
+        let byte = |_| (stream.uniform_f32() * 256.0) as u8;
+        let pictures = MadeUpPictures::new(device, &bench.model, bench.batch, byte)?;
         for _ in 0..bench.n_steps() {
             self.asked = (self.clock)();
-            self.take(DeviceImages::Pictures {
-                images: bench.batch,
-                picture_channels: 1,
-                pixels: Pixels::Kept(&pixels),
-                gathers: &gathers,
-                tables: &[],
-                norms: NORMS,
-            })?;
+            self.take(pictures.images())?;
         }
         Ok(self.times)
     }
@@ -152,13 +138,9 @@ impl<D: Device> Steps<'_, D> {
         let began = (self.clock)();
         let step = self.times.len() as u64;
         let factors = self.optimizer.factors(LEARNING_RATE);
-        let labels = |tensor: &candle_core::Tensor| -> Result<Vec<f32>, InferError> {
-            Ok(tensor.flatten_all()?.to_vec1()?)
-        };
-        let (targets, mask) = (labels(&self.batch.targets)?, labels(&self.batch.mask)?);
         let labels = Labels {
-            targets: &targets,
-            mask: &mask,
+            targets: &self.targets,
+            mask: &self.mask,
         };
         let outcome = self
             .trainer

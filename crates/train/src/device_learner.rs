@@ -15,7 +15,7 @@ use crate::train_error::TrainError;
 use crate::truths::labels_and_mask_of;
 
 /// Device memory that is left free when pictures are kept there: for convolutions' workspaces.
-const RESERVE: u64 = 6 << 30;
+pub(crate) const RESERVE: u64 = 6 << 30;
 
 /// Puts a state on a device to learn there.
 pub(crate) struct PutOnDevice<'s, 'a> {
